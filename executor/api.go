@@ -1,0 +1,105 @@
+package executor
+
+import (
+	"io/fs"
+	"time"
+
+	"gorules/executor/event"
+	"gorules/executor/label"
+)
+
+// Options configure an Engine. They choose where things are and how fast and
+// how loudly they run, never what is made.
+type Options struct {
+	// Workspace is the folder with the WORKSPACE (or MODULE.bazel) file.
+	Workspace string
+
+	// OutputUserRoot holds everything that gorules keeps outside the
+	// workspace; "" means gorules/ in the XDG cache directory.
+	OutputUserRoot string
+
+	// DiskCache is a store that may be shared; "" means the private one below OutputUserRoot.
+	DiskCache string
+
+	// Rules is the @gorules repository (and the other embedded ones).
+	Rules fs.FS
+
+	Sink event.Sink
+
+	Jobs      int // 0 means the number of CPUs
+	KeepGoing bool
+
+	// LockfileMode is "update" (the default) or "error".
+	LockfileMode string
+
+	// ExecutionLog, where not "", is the file that gets one JSON object an action.
+	ExecutionLog string
+
+	Version string // of this binary, for the state file and `info`
+}
+
+// BuildRequest asks for the default outputs of targets.
+type BuildRequest struct {
+	Patterns     []label.Pattern
+	OutputGroups []string          // --output_groups
+	Flags        map[string]string // --//pkg:flag=value, --define, --platforms, --compilation_mode by Bazel's names
+	ActionEnv    []string          // NAME or NAME=VALUE
+}
+
+// TestRequest asks for the verdicts of test targets.
+type TestRequest struct {
+	BuildRequest
+	Filter         string        // --test_filter
+	Args           []string      // --test_arg
+	Env            []string      // --test_env: NAME or NAME=VALUE
+	NoCacheResults bool          // --nocache_test_results
+	TagFilters     []string      // --test_tag_filters
+	SizeFilters    []string      // --test_size_filters
+	Timeout        time.Duration // --test_timeout; 0 means by size
+	BuildTestsOnly bool
+}
+
+// Target is what a query tells of one target.
+type Target struct {
+	Label      label.Label
+	Kind       string // "cargo_test rule", "source file", "generated file"
+	Attributes map[string]any
+	Location   string // file:line:column
+}
+
+// WhyEntry explains one action of the last build that ran.
+type WhyEntry struct {
+	Owner    label.Label
+	Mnemonic string
+	Progress string
+	Reason   string // "crates/core/src/lib.rs changed", "argument --deny warnings was added", "first run"
+}
+
+// ErrorKind sorts the errors that the Engine returns; each has one exit code.
+type ErrorKind int
+
+// The kinds, with Bazel's exit codes.
+const (
+	BuildFailed    ErrorKind = 1
+	BadCommandLine ErrorKind = 2
+	TestsFailed    ErrorKind = 3
+	NoTests        ErrorKind = 4
+	RunFailed      ErrorKind = 6
+	AnalysisFailed ErrorKind = 7
+	Interrupted    ErrorKind = 8
+	Environment    ErrorKind = 36
+	Internal       ErrorKind = 37
+)
+
+// Error is an error with its kind. Where its text was already reported as an
+// event, Reported is true and the command line prints nothing more.
+type Error struct {
+	Kind     ErrorKind
+	Err      error
+	Reported bool
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,127 @@
+// Package action holds what a rule asked for (Spec) and the bytes that will run
+// (Bound), which are the Remote Execution API's Action message and its input
+// root. The digest of that message is the only key there is: nothing reaches a
+// runner that is not in it, save Hints, which may not change an output.
+//
+// The input root is the action's "/". Workspace sources and ordinary outputs
+// stand under /w, which is also the default working directory; everything else
+// (/rust, /vendor/..., /unit/..., declared host files) stands at its own
+// absolute path. The package runs nothing and reads no file.
+package action
+
+import (
+	"path"
+	"strings"
+)
+
+// Workspace is where the workspace stands in every action's input root.
+const Workspace = "/w"
+
+// An Artifact is one file or one directory tree that actions read or write. Its
+// identity is its address; two artifacts may have equal paths when no action
+// sees both.
+type Artifact struct {
+	// Path is where the producing action writes it, or where a source stands:
+	// relative to Workspace, or absolute in the input root.
+	Path string
+
+	// Dir marks a directory tree ("tree artifact").
+	Dir bool
+
+	// Link marks a symbolic link made by declare_symlink, which is never followed.
+	Link bool
+
+	// Producer makes the artifact; nil for a source.
+	Producer *Spec
+
+	// Source says where a source comes from; nil for an output.
+	Source *Source
+}
+
+// An Input is an artifact as one action sees it: content at an absolute path.
+type Input struct {
+	Path     string // absolute in the input root
+	Artifact *Artifact
+}
+
+// Inputs is a set of inputs that can be walked any number of times. A depset
+// satisfies it without being flattened.
+type Inputs interface {
+	Each(yield func(Input) bool) bool
+}
+
+// InputList is the plain form of Inputs.
+type InputList []Input
+
+// Each calls yield for each input until it returns false.
+func (l InputList) Each(yield func(Input) bool) bool {
+	for _, in := range l {
+		if !yield(in) {
+			return false
+		}
+	}
+	return true
+}
+
+// Abs returns p as an absolute path of the input root: absolute paths as they
+// are, others below Workspace.
+func Abs(p string) string {
+	if strings.HasPrefix(p, "/") {
+		return path.Clean(p)
+	}
+	return path.Join(Workspace, p)
+}
+
+// A Source is content that no action makes. Exactly one of Tree, Host and
+// neither describes it: neither means the one file or whole directory at
+// Root/Path.
+type Source struct {
+	// Root is the folder of the workspace or of an external repository on this machine.
+	Root string
+
+	// Path is slash-separated and relative to Root.
+	Path string
+
+	// Immutable says that Root was written by gorules under a name that fixes
+	// its content, so that checking the root folder's own stat is enough.
+	Immutable bool
+
+	Tree *TreeQuery
+	Host *HostTree
+}
+
+// A TreeQuery selects files below Root/Path; the artifact's tree is rooted at
+// Root (it contains Path). All patterns are globs relative to Root/Path as
+// doublestar matches them: "**" crosses folders.
+type TreeQuery struct {
+	Include []string // empty means everything
+	Exclude []string
+
+	// Gitignore leaves out what .gitignore files say, from Root down, whether
+	// or not there is a .git folder. VCS folders are always left out.
+	Gitignore bool
+
+	// Blank names files that appear empty: their names matter, not their content.
+	Blank []string
+
+	// Mentioned narrows: a file that matches Mentioned.Files is left out unless
+	// a file that matches Mentioned.By names it in its text.
+	Mentioned *Mentioned
+}
+
+// Mentioned finds files that source text names, inside the tree or outside it.
+// Pattern is a regular expression whose first group is a path relative to the
+// file that contains it (second group, where it matched, a path relative to
+// Path). A path below Root that Pattern names is added to the tree, wherever it is.
+type Mentioned struct {
+	Files   []string
+	By      []string
+	Pattern string
+}
+
+// A HostTree is a set of files of this machine at their own absolute paths. A
+// symbolic link is kept as a link, and what it leads to is added.
+type HostTree struct {
+	// Paths are files, or folders that stand for everything below them.
+	Paths []string
+}

@@ -1,0 +1,49 @@
+package action
+
+import (
+	"time"
+
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/tree"
+)
+
+// Bound is an action with all its content known: the very bytes that run.
+type Bound struct {
+	Digest  digest.Digest // of Action
+	Action  []byte        // encoded remote.Action
+	Command []byte        // encoded remote.Command
+	Root    *tree.Tree    // the input root
+
+	// Decoded forms of what the two messages hold, for local runners.
+	Argv    []string
+	Env     map[string]string
+	Workdir string // absolute
+	Outputs []BoundOutput
+	Timeout time.Duration
+
+	Writable  []string
+	Loopback  bool
+	NoSandbox bool
+	Stored    bool // a non-zero exit is a result, not a failure
+
+	Spec *Spec // for messages to people; not part of the key
+}
+
+// BoundOutput is one path to collect.
+type BoundOutput struct {
+	Path     string // absolute in the input root
+	Dir      bool
+	Link     bool
+	Optional bool
+
+	// Early is the line that announces the output; see Messages.
+	Early map[string]string
+}
+
+// Content is what an artifact turned out to be: a file, a tree, or a symbolic link.
+type Content struct {
+	File       digest.Digest
+	Executable bool
+	Tree       *tree.Tree
+	Symlink    string
+}

@@ -1,0 +1,90 @@
+package label
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// PatternKind says which targets a Pattern means.
+type PatternKind int
+
+// The kinds of target pattern, as in Bazel's run/build page.
+const (
+	One        PatternKind = iota // //a:b, //a, :b, a/b
+	AllRules                      // //a:all
+	AllTargets                    // //a:* and //a:all-targets
+	Below                         // //a/... : all rules in a and under it
+)
+
+// Pattern is one item of a command line: which targets, and whether they are
+// added to or taken from those before it.
+type Pattern struct {
+	Text     string // as typed
+	Kind     PatternKind
+	Negative bool
+	Package  Package
+	Name     string // only for One
+
+	// Slash is set when One was typed without a colon or a leading //, as in
+	// "a/b/c": it may mean //a/b:c or //a/b/c:c, whichever package exists.
+	Slash bool
+}
+
+// ParsePattern reads a pattern typed in the folder cwd of the main workspace
+// ("" for its root).
+func ParsePattern(text, cwd string) (Pattern, error) {
+	p := Pattern{Text: text}
+	rest := text
+	if strings.HasPrefix(rest, "-") {
+		p.Negative, rest = true, rest[1:]
+	}
+	absolute := strings.HasPrefix(rest, "//") || strings.HasPrefix(rest, "@")
+	repo := ""
+	if strings.HasPrefix(rest, "@") {
+		var tail string
+		var ok bool
+		repo, tail, ok = strings.Cut(strings.TrimLeft(rest, "@"), "//")
+		if err := checkRepo(repo); err != nil {
+			return Pattern{}, fmt.Errorf("invalid target pattern %q: %w", text, err)
+		}
+		if !ok {
+			tail = ":" + repo
+		}
+		rest = "//" + tail
+	}
+	rest = strings.TrimPrefix(rest, "//")
+	pkg, name, colon := strings.Cut(rest, ":")
+	switch {
+	case pkg == "..." || strings.HasSuffix(pkg, "/..."):
+		if colon && name != "all" && name != "*" && name != "all-targets" {
+			return Pattern{}, fmt.Errorf("invalid target pattern %q: after ... only :all, :* or :all-targets may stand", text)
+		}
+		p.Kind, pkg = Below, strings.TrimSuffix(strings.TrimSuffix(pkg, "..."), "/")
+	case colon && name == "all":
+		p.Kind = AllRules
+	case colon && (name == "*" || name == "all-targets"):
+		p.Kind = AllTargets
+	case !colon && absolute:
+		name = path.Base(pkg)
+	case !colon:
+		p.Slash, pkg, name = true, path.Dir(pkg), path.Base(pkg)
+		if pkg == "." {
+			pkg = ""
+		}
+	}
+	if !absolute && cwd != "" {
+		pkg = strings.TrimSuffix(cwd+"/"+pkg, "/")
+	}
+	if err := checkPackage(pkg); err != nil {
+		return Pattern{}, fmt.Errorf("invalid target pattern %q: %w", text, err)
+	}
+	p.Package = Package{repo, pkg}
+	if p.Kind == One {
+		if err := checkName(name); err != nil {
+			return Pattern{}, fmt.Errorf("invalid target pattern %q: %w", text, err)
+		}
+		p.Name = name
+	}
+	return p, nil
+}
