@@ -9,7 +9,8 @@ import (
 
 // A Spec is what a rule asked for: one process, one in-process file operation,
 // or one plan. It is written once, during analysis or by a plan, and read-only
-// afterwards. Exactly one of Argv, Write, Link and Plan is set.
+// afterwards. Exactly one of Argv, Write, Link, Assemble and
+// Plan is set.
 type Spec struct {
 	Owner    label.Label
 	Position string // where the rule declared it: file:line:column
@@ -58,9 +59,10 @@ type Spec struct {
 	// it: text with the verbs {path}, {address}.
 	Explain map[string]string
 
-	Write *Write
-	Link  *Link
-	Plan  *Plan
+	Write    *Write
+	Link     *Link
+	Assemble *Assemble
+	Plan     *Plan
 }
 
 // Messages describes stderr lines that are JSON objects.
@@ -88,6 +90,11 @@ type Link struct {
 	Target     *Artifact // the output has this content
 	Path       string    // or: a symbolic link with this text
 	Executable bool      // fail unless the target is executable
+}
+
+// Assemble makes the single output, a directory, of other artifacts.
+type Assemble struct {
+	Entries map[string]*Artifact // path in the directory -> content
 }
 
 // An Arg is a part of a command line whose text may depend on the files of a

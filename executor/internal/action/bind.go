@@ -1,0 +1,156 @@
+package action
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/tree"
+)
+
+// world names what every action sees without asking: the fixed /etc files, the
+// user and host name, /proc and /dev, and how outputs are normalised. Changing
+// any of it means changing this text, which is part of every key.
+const world = "gorules world 1"
+
+// DefaultTimeout bounds an action that names no timeout of its own.
+const DefaultTimeout = 3600e9
+
+// A Resolver knows what artifacts turned out to be.
+type Resolver interface {
+	Expander
+	Content(a *Artifact) (Content, error)
+}
+
+// Bind makes the bytes to run of a process Spec whose inputs all exist. The
+// error is a user error: a rule gave two inputs at one path, say.
+func Bind(s *Spec, r Resolver) (*Bound, error) {
+	b := &Bound{
+		Env:       s.Env,
+		Workdir:   Abs(s.Workdir),
+		Timeout:   s.Timeout,
+		Writable:  s.Writable,
+		Loopback:  s.Loopback,
+		NoSandbox: s.NoSandbox,
+		Stored:    s.ExitCode != nil,
+		Spec:      s,
+	}
+	if b.Timeout == 0 {
+		b.Timeout = DefaultTimeout
+	}
+	var err error
+	for _, a := range s.Argv {
+		if b.Argv, err = a.Append(b.Argv, r); err != nil {
+			return nil, err
+		}
+	}
+	if b.Root, err = inputRoot(s, r); err != nil {
+		return nil, err
+	}
+	for _, o := range s.Outputs {
+		out := BoundOutput{Path: Abs(o.Path), Dir: o.Dir, Link: o.Link, Optional: s.Optional[o]}
+		if s.Messages != nil {
+			out.Early = s.Messages.Early[o]
+		}
+		b.Outputs = append(b.Outputs, out)
+	}
+	slices.SortFunc(b.Outputs, func(x, y BoundOutput) int { return strings.Compare(x.Path, y.Path) })
+	return b, b.encode(s)
+}
+
+func inputRoot(s *Spec, r Resolver) (*tree.Tree, error) {
+	var root tree.Builder
+	var err error
+	if s.Inputs != nil {
+		s.Inputs.Each(func(in Input) bool {
+			var c Content
+			if c, err = r.Content(in.Artifact); err != nil {
+				return false
+			}
+			p := Abs(in.Path)
+			switch {
+			case c.Tree != nil:
+				err = root.AddTree(p, c.Tree)
+			case c.Symlink != "":
+				err = root.AddLink(p, c.Symlink)
+			default:
+				err = root.AddFile(p, c.File, c.Executable)
+			}
+			return err == nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s: inputs: %w", s.Mnemonic, s.Owner, err)
+	}
+	return root.Build()
+}
+
+// encode fills in the two messages and the key.
+func (b *Bound) encode(s *Spec) error {
+	cmd := &remote.Command{
+		Arguments:        b.Argv,
+		WorkingDirectory: strings.TrimPrefix(b.Workdir, "/"),
+		Platform:         b.platform(s),
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
+		cmd.EnvironmentVariables = append(cmd.EnvironmentVariables,
+			&remote.Command_EnvironmentVariable{Name: name, Value: b.Env[name]})
+	}
+	for _, o := range b.Outputs {
+		rel, err := filepath.Rel(b.Workdir, o.Path)
+		if err != nil {
+			return fmt.Errorf("output %s: %w", o.Path, err)
+		}
+		cmd.OutputPaths = append(cmd.OutputPaths, rel)
+	}
+	slices.Sort(cmd.OutputPaths)
+	var err error
+	var cd digest.Digest
+	if b.Command, cd, err = digest.OfMessage(cmd); err != nil {
+		return err
+	}
+	b.Action, b.Digest, err = digest.OfMessage(&remote.Action{
+		CommandDigest:   cd.Proto(),
+		InputRootDigest: b.Root.Digest().Proto(),
+		Timeout:         durationpb.New(b.Timeout),
+		Platform:        cmd.Platform,
+		Salt:            []byte(world),
+	})
+	return err
+}
+
+// platform carries what of a Spec changes how a process is run beyond its
+// command and inputs. Properties are sorted by name, as the API demands.
+func (b *Bound) platform(s *Spec) *remote.Platform {
+	props := maps.Clone(s.Platform)
+	if props == nil {
+		props = map[string]string{}
+	}
+	if b.Loopback {
+		props["gorules-network"] = "loopback"
+	}
+	if b.NoSandbox {
+		props["gorules-sandbox"] = "none"
+	}
+	if len(b.Writable) > 0 {
+		w := slices.Clone(b.Writable)
+		slices.Sort(w)
+		props["gorules-writable"] = strings.Join(w, ":")
+	}
+	for _, o := range b.Outputs {
+		if o.Dir { // made before the command starts, which a command can see
+			props["gorules-directories"] += o.Path + ":"
+		}
+	}
+	p := &remote.Platform{}
+	for _, name := range slices.Sorted(maps.Keys(props)) {
+		p.Properties = append(p.Properties, &remote.Platform_Property{Name: name, Value: props[name]})
+	}
+	return p
+}

@@ -1,0 +1,122 @@
+// Package journal keeps what is worth remembering of the actions of a build:
+// the fields that went into each key and what came of it. The execution log is
+// the journal in Bazel's JSON form, and `gorules why` compares two journals.
+// The package never decides whether something runs.
+package journal
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/tree"
+	"gorules/executor/label"
+)
+
+// An Entry is one action of a build.
+type Entry struct {
+	Owner    label.Label
+	Mnemonic string
+	Progress string
+	Digest   digest.Digest // of the Action message
+	Argv     []string
+	Env      []string // NAME=value, sorted
+	Platform []string // name=value, sorted
+	Workdir  string
+	Inputs   []File
+	Outputs  []File
+	Expected []string // declared outputs
+
+	Runner   string
+	CacheHit bool
+	ExitCode int
+	Start    time.Time
+	Wall     time.Duration
+	Timeout  time.Duration
+}
+
+// A File is a path in the action's root and what is there.
+type File struct {
+	Path   string
+	Digest digest.Digest // of a file's content, or of a tree
+	Tree   bool          // a whole folder, listed as one
+}
+
+// Key tells whether two entries of different builds are the same piece of work.
+func (e *Entry) Key() string { return e.Owner.String() + "\x00" + e.Mnemonic + "\x00" + e.Progress }
+
+// New makes the entry of one finished action.
+func New(b *action.Bound) *Entry {
+	s := b.Spec
+	e := &Entry{
+		Owner:    s.Owner,
+		Mnemonic: s.Mnemonic,
+		Progress: s.Progress,
+		Digest:   b.Digest,
+		Argv:     b.Argv,
+		Workdir:  b.Workdir,
+		Timeout:  b.Timeout,
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
+		e.Env = append(e.Env, name+"="+b.Env[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Platform)) {
+		e.Platform = append(e.Platform, name+"="+s.Platform[name])
+	}
+	for _, o := range b.Outputs {
+		e.Expected = append(e.Expected, o.Path)
+	}
+	e.Inputs = files("/", b.Root, nil)
+	return e
+}
+
+// wholeAbove is the number of files from which a folder that never changes is
+// listed as one input: a toolchain has hundreds of files that say no more than
+// its digest does.
+const wholeAbove = 16
+
+func files(dir string, t *tree.Tree, out []File) []File {
+	if t.Origin != "" && t.Files() >= wholeAbove {
+		return append(out, File{dir, t.Digest(), true})
+	}
+	for _, en := range t.Entries() {
+		p := path.Join(dir, en.Name)
+		switch en.Kind {
+		case tree.Dir:
+			if isHost(p) && en.Dir.Files() >= wholeAbove {
+				out = append(out, File{p, en.Dir.Digest(), true})
+				continue
+			}
+			out = files(p, en.Dir, out)
+		case tree.File:
+			out = append(out, File{p, en.File, false})
+		case tree.Link:
+			out = append(out, File{p, digest.Of([]byte(en.Target)), false})
+		}
+	}
+	return out
+}
+
+// isHost tells the system's own folders, which hold toolchains.
+func isHost(p string) bool {
+	top, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
+	return slices.Contains([]string{"usr", "lib", "lib64", "bin", "etc", "rust"}, top)
+}
+
+// SetOutputs notes what the action made.
+func (e *Entry) SetOutputs(out map[string]action.Content) {
+	for _, p := range slices.Sorted(maps.Keys(out)) {
+		switch c := out[p]; {
+		case c.Tree != nil:
+			e.Outputs = files(p, c.Tree, e.Outputs)
+		case c.Symlink != "":
+			e.Outputs = append(e.Outputs, File{p, digest.Of([]byte(c.Symlink)), false})
+		default:
+			e.Outputs = append(e.Outputs, File{p, c.File, false})
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package journal
+
+import (
+	"fmt"
+	"strings"
+
+	"gorules/executor/internal/action"
+)
+
+// Explain names the first thing in which e differs from old, the result it
+// replaced, in the words of the user's files. It walks the very fields that
+// make the key, so that "nothing" means the same key.
+func Explain(old, e *Entry) string {
+	if old == nil {
+		return "no earlier result to compare with"
+	}
+	if old.Digest == e.Digest {
+		return "nothing changed: its result was not in the cache"
+	}
+	if s := diffArgs(old.Argv, e.Argv); s != "" {
+		return s
+	}
+	if s := diffSet("variable", old.Env, e.Env); s != "" {
+		return s
+	}
+	if s := diffInputs(old.Inputs, e.Inputs); s != "" {
+		return s
+	}
+	if s := diffSet("execution property", old.Platform, e.Platform); s != "" {
+		return s
+	}
+	switch {
+	case old.Workdir != e.Workdir:
+		return fmt.Sprintf("working directory: %s, was %s", show(e.Workdir), show(old.Workdir))
+	case old.Timeout != e.Timeout:
+		return fmt.Sprintf("timeout: %s, was %s", e.Timeout, old.Timeout)
+	case strings.Join(old.Expected, "\x00") != strings.Join(e.Expected, "\x00"):
+		return "its list of outputs changed"
+	}
+	return "gorules itself changed how actions run"
+}
+
+// diffArgs finds the first argument added, removed or replaced.
+func diffArgs(old, now []string) string {
+	i := 0
+	for i < len(old) && i < len(now) && old[i] == now[i] {
+		i++
+	}
+	switch {
+	case i == len(old) && i == len(now):
+		return ""
+	case i == len(old), i < len(now) && count(old, now[i]) < count(now, now[i]) && len(now) > len(old):
+		return fmt.Sprintf("argument %s was added", withValue(now, i))
+	case i == len(now), count(now, old[i]) < count(old, old[i]) && len(old) > len(now):
+		return fmt.Sprintf("argument %s was removed", withValue(old, i))
+	}
+	return fmt.Sprintf("argument %s, was %s", withValue(now, i), withValue(old, i))
+}
+
+func count(list []string, s string) int {
+	n := 0
+	for _, x := range list {
+		if x == s {
+			n++
+		}
+	}
+	return n
+}
+
+// withValue shows a flag together with the word that belongs to it.
+func withValue(argv []string, i int) string {
+	if i+1 < len(argv) && strings.HasPrefix(argv[i], "-") && !strings.Contains(argv[i], "=") && !strings.HasPrefix(argv[i+1], "-") {
+		return argv[i] + " " + argv[i+1]
+	}
+	if i > 0 && argv[i-1] != "" && strings.HasPrefix(argv[i-1], "-") && !strings.HasPrefix(argv[i], "-") && !strings.Contains(argv[i-1], "=") {
+		return argv[i-1] + " " + argv[i]
+	}
+	return argv[i]
+}
+
+func diffSet(what string, old, now []string) string {
+	was := map[string]string{}
+	for _, kv := range old {
+		k, v, _ := strings.Cut(kv, "=")
+		was[k] = v
+	}
+	for _, kv := range now {
+		k, v, _ := strings.Cut(kv, "=")
+		before, ok := was[k]
+		delete(was, k)
+		switch {
+		case !ok:
+			return fmt.Sprintf("%s %s was added: %q", what, k, v)
+		case before != v:
+			return fmt.Sprintf("%s %s: %q, was %q", what, k, v, before)
+		}
+	}
+	for _, kv := range old {
+		k, _, _ := strings.Cut(kv, "=")
+		if _, gone := was[k]; gone {
+			return fmt.Sprintf("%s %s was removed", what, k)
+		}
+	}
+	return ""
+}
+
+// diffInputs names the first changed file; the user's own files come before
+// what other actions made, since they are the cause of those.
+func diffInputs(old, now []File) string {
+	was := make(map[string]File, len(old))
+	for _, f := range old {
+		was[f.Path] = f
+	}
+	var derived string
+	note := func(f File, text string) string {
+		if strings.HasPrefix(f.Path, action.Workspace+"/") && !strings.HasPrefix(f.Path, action.Workspace+"/bazel-out/") {
+			return text
+		}
+		if derived == "" {
+			derived = text
+		}
+		return ""
+	}
+	for _, f := range now {
+		before, ok := was[f.Path]
+		delete(was, f.Path)
+		s := ""
+		switch {
+		case !ok:
+			s = note(f, show(f.Path)+" was added")
+		case before.Digest != f.Digest:
+			s = note(f, show(f.Path)+" changed")
+		}
+		if s != "" {
+			return s
+		}
+	}
+	for _, f := range old {
+		if _, gone := was[f.Path]; gone {
+			if s := note(f, show(f.Path)+" was removed"); s != "" {
+				return s
+			}
+		}
+	}
+	return derived
+}
+
+// show turns a path of the action's root into the user's.
+func show(p string) string { return strings.TrimPrefix(p, action.Workspace+"/") }

@@ -1,0 +1,77 @@
+package source
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"gorules/executor/internal/action"
+)
+
+// mentioned drops the files that nobody names and adds files, anywhere below
+// the root, that a source names. See action.Mentioned.
+func (s *Snapshot) mentioned(src *action.Source, files []found) ([]found, error) {
+	m := src.Tree.Mentioned
+	re, err := regexp.Compile(m.Pattern)
+	if err != nil {
+		return nil, fmt.Errorf("source_tree of %q: mentioned_pattern: %w", src.Path, err)
+	}
+	named := map[string]bool{}
+	for _, f := range files {
+		if !matchAny(m.By, below(src.Path, f.rel)) || !f.e.Type.IsRegular() {
+			continue
+		}
+		text, err := s.ReadFile(f.abs)
+		if err != nil {
+			return nil, err
+		}
+		for _, hit := range re.FindAllSubmatch(text, -1) {
+			if len(hit) > 1 && len(hit[1]) > 0 {
+				named[path.Join(path.Dir(f.rel), string(hit[1]))] = true
+			}
+			if len(hit) > 2 && len(hit[2]) > 0 {
+				named[path.Join(src.Path, string(hit[2]))] = true
+			}
+		}
+	}
+	out := files[:0:0]
+	for _, f := range files {
+		if matchAny(m.Files, below(src.Path, f.rel)) && !named[f.rel] {
+			continue
+		}
+		out = append(out, f)
+		delete(named, f.rel)
+	}
+	for rel := range named { // outside the selection: there or not, it is noted
+		if strings.HasPrefix(rel, "../") || path.IsAbs(rel) {
+			continue
+		}
+		abs := filepath.Join(src.Root, filepath.FromSlash(rel))
+		k, err := s.lstat(abs)
+		if notExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if k.isRegular() || k.isLink() {
+			e := DirEntry{Name: path.Base(rel)}
+			if k.isLink() {
+				e.Type = fs.ModeSymlink
+			}
+			out = append(out, found{rel, abs, e})
+		}
+	}
+	return out, nil
+}
+
+// below returns p relative to dir, which it lies under.
+func below(dir, p string) string {
+	if dir == "" || dir == "." {
+		return p
+	}
+	return strings.TrimPrefix(p, dir+"/")
+}

@@ -1,0 +1,363 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/tree"
+)
+
+// A Snapshot answers questions about files for the length of one command. All
+// paths are absolute host paths. It is safe for concurrent use.
+type Snapshot struct {
+	cache *Cache
+
+	mu    sync.Mutex
+	files map[string]*fileAnswer
+	dirs  map[string]*dirAnswer
+	trees map[*action.Source]*treeAnswer
+	blobs map[digest.Digest]string
+	roots map[string]Key // immutable roots
+	env   map[string]string
+}
+
+type fileAnswer struct {
+	once   sync.Once
+	key    Key
+	digest digest.Digest
+	racy   bool
+	err    error // fs.ErrNotExist is an answer too
+
+	statOnce sync.Once
+	statErr  error
+}
+
+type dirAnswer struct {
+	once    sync.Once
+	key     Key
+	entries []DirEntry
+	err     error
+}
+
+type treeAnswer struct {
+	once sync.Once
+	c    action.Content
+	err  error
+}
+
+// DirEntry is a name in a folder and its type (not following links).
+type DirEntry struct {
+	Name string
+	Type fs.FileMode // type bits
+}
+
+// ErrChanged is wrapped when a file's content differs from what an earlier
+// answer of the same build said.
+var ErrChanged = errors.New("changed while the build was running; run the command again")
+
+// New returns a Snapshot that knows nothing yet.
+func New(cache *Cache) *Snapshot {
+	return &Snapshot{
+		cache: cache,
+		files: map[string]*fileAnswer{},
+		dirs:  map[string]*dirAnswer{},
+		trees: map[*action.Source]*treeAnswer{},
+		blobs: map[digest.Digest]string{},
+		roots: map[string]Key{},
+	}
+}
+
+func (s *Snapshot) answer(p string) *fileAnswer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.files[p]
+	if a == nil {
+		a = &fileAnswer{}
+		s.files[p] = a
+	}
+	return a
+}
+
+// lstat returns the key of p itself and notes the answer.
+func (s *Snapshot) lstat(p string) (Key, error) {
+	a := s.answer(p)
+	a.statOnce.Do(func() { a.key, a.statErr = lstat(p) })
+	return a.key, a.statErr
+}
+
+// Stat tells what is at p, following links.
+func (s *Snapshot) Stat(p string) (Key, error) {
+	k, err := s.lstat(p)
+	if err != nil || !k.isLink() {
+		return k, err
+	}
+	return stat(p)
+}
+
+// File returns the digest of the regular file p (links are followed).
+func (s *Snapshot) File(p string) (d digest.Digest, executable bool, err error) {
+	k, err := s.lstat(p)
+	if err != nil {
+		return digest.Digest{}, false, err
+	}
+	if k.isLink() {
+		real, err := filepath.EvalSymlinks(p)
+		if err != nil {
+			return digest.Digest{}, false, err
+		}
+		if _, err := s.digest(p); err != nil { // notes the link's own text
+			return digest.Digest{}, false, err
+		}
+		return s.File(real)
+	}
+	if !k.isRegular() {
+		return digest.Digest{}, false, fmt.Errorf("%s: not a regular file", p)
+	}
+	d, err = s.digest(p)
+	return d, k.executable(), err
+}
+
+// digest hashes the regular file p, or the text of the link p.
+func (s *Snapshot) digest(p string) (digest.Digest, error) {
+	k, err := s.lstat(p)
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	a := s.answer(p)
+	a.once.Do(func() {
+		now := time.Now()
+		a.racy = k.racy(now)
+		if d, ok := s.cache.get(p, k); ok {
+			a.digest = d
+			return
+		}
+		if a.digest, a.err = hash(p, k); a.err != nil {
+			return
+		}
+		if after, err := lstat(p); err != nil || after != k {
+			a.err = fmt.Errorf("%s: %w", p, ErrChanged)
+			return
+		}
+		if !a.racy {
+			s.cache.put(p, k, a.digest)
+		}
+	})
+	if a.err == nil && k.isRegular() {
+		s.mu.Lock()
+		s.blobs[a.digest] = p
+		s.mu.Unlock()
+	}
+	return a.digest, a.err
+}
+
+func hash(p string, k Key) (digest.Digest, error) {
+	if k.isLink() {
+		t, err := os.Readlink(p)
+		return digest.Of([]byte(t)), err
+	}
+	f, err := os.Open(p)
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	defer f.Close()
+	h := digest.NewHasher()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, f, make([]byte, min(max(k.Size, 512), 1<<18))); err != nil {
+		return digest.Digest{}, err
+	}
+	return h.Digest(), nil
+}
+
+// ReadFile returns the content of p as this build sees it.
+func (s *Snapshot) ReadFile(p string) ([]byte, error) {
+	d, _, err := s.File(p)
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(p)
+	if err != nil {
+		return nil, err
+	}
+	if digest.Of(b) != d {
+		return nil, fmt.Errorf("%s: %w", p, ErrChanged)
+	}
+	return b, nil
+}
+
+// ReadDir lists the folder p, sorted by name.
+func (s *Snapshot) ReadDir(p string) ([]DirEntry, error) {
+	s.mu.Lock()
+	a := s.dirs[p]
+	if a == nil {
+		a = &dirAnswer{}
+		s.dirs[p] = a
+	}
+	s.mu.Unlock()
+	a.once.Do(func() {
+		if a.key, a.err = stat(p); a.err != nil {
+			return
+		}
+		a.entries, a.err = list(p)
+	})
+	return a.entries, a.err
+}
+
+func list(p string) ([]DirEntry, error) {
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	es, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]DirEntry, 0, len(es))
+	for _, e := range es {
+		if isOutputLink(e.Name()) {
+			continue
+		}
+		out = append(out, DirEntry{e.Name(), e.Type()})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out, nil
+}
+
+// isOutputLink tells the links that gorules itself makes in a workspace, which
+// are no part of what it sees there.
+func isOutputLink(name string) bool { return name == "gorules-bin" || name == "gorules-testlogs" }
+
+// Blob returns a file that held d's content when it was asked for.
+func (s *Snapshot) Blob(d digest.Digest) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.blobs[d]
+	return p, ok
+}
+
+// Resolve returns the content of a source artifact.
+func (s *Snapshot) Resolve(src *action.Source) (action.Content, error) {
+	s.mu.Lock()
+	a := s.trees[src]
+	if a == nil {
+		a = &treeAnswer{}
+		s.trees[src] = a
+	}
+	s.mu.Unlock()
+	a.once.Do(func() { a.c, a.err = s.resolve(src) })
+	return a.c, a.err
+}
+
+func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {
+	switch {
+	case src.Host != nil:
+		t, err := s.hostTree(src.Host)
+		return action.Content{Tree: t}, err
+	case src.Tree != nil:
+		t, err := s.query(src)
+		return action.Content{Tree: t}, err
+	}
+	p := filepath.Join(src.Root, filepath.FromSlash(src.Path))
+	if src.Immutable {
+		if t, ok, err := s.immutable(src.Root, p); ok || err != nil {
+			return action.Content{Tree: t}, err
+		}
+	}
+	k, err := s.Stat(p)
+	if err != nil {
+		return action.Content{}, err
+	}
+	if k.isDir() {
+		t, err := s.whole(p)
+		return action.Content{Tree: t}, err
+	}
+	d, exec, err := s.File(p)
+	return action.Content{File: d, Executable: exec}, err
+}
+
+// whole returns the tree of everything below dir, following links that leave it.
+func (s *Snapshot) whole(dir string) (*tree.Tree, error) {
+	es, err := s.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]tree.Entry, 0, len(es))
+	for _, e := range es {
+		p := filepath.Join(dir, e.Name)
+		te, err := s.entry(p, e)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, te)
+	}
+	return tree.New(entries, "")
+}
+
+// entry makes the tree entry of one name. A relative link is kept as a link;
+// an absolute one leads out of whatever root the tree is given and is followed.
+func (s *Snapshot) entry(p string, e DirEntry) (tree.Entry, error) {
+	te := tree.Entry{Name: e.Name}
+	if !validName(e.Name) {
+		return te, fmt.Errorf("%q: the name is not UTF-8; rename the file or leave it out", p)
+	}
+	if e.Type&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(p)
+		if err != nil {
+			return te, err
+		}
+		if !strings.HasPrefix(target, "/") {
+			_, err := s.digest(p)
+			te.Kind, te.Target = tree.Link, target
+			return te, err
+		}
+		k, err := s.Stat(p)
+		if err != nil {
+			return te, err
+		}
+		if k.isDir() {
+			real, err := filepath.EvalSymlinks(p)
+			if err != nil {
+				return te, err
+			}
+			te.Kind = tree.Dir
+			te.Dir, err = s.whole(real)
+			return te, err
+		}
+	}
+	if e.Type.IsDir() {
+		var err error
+		te.Kind = tree.Dir
+		te.Dir, err = s.whole(p)
+		return te, err
+	}
+	if e.Type&^fs.ModeSymlink != 0 {
+		return te, fmt.Errorf("%s: neither a file, a folder nor a link", p)
+	}
+	var err error
+	te.Kind = tree.File
+	te.File, te.Executable, err = s.File(p)
+	return te, err
+}
+
+func notExist(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// HashFile digests a regular file without remembering anything.
+func HashFile(p string) (digest.Digest, error) {
+	k, err := lstat(p)
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	return hash(p, k)
+}
