@@ -117,6 +117,9 @@ func parse(text string, from Package) (Label, error) {
 }
 
 func checkRepo(repo string) error {
+	if repo == "." || repo == ".." { // it becomes a folder's name
+		return fmt.Errorf("repository name may not be %q", repo)
+	}
 	for _, r := range repo {
 		if !isWord(r) && !strings.ContainsRune("-._+~", r) {
 			return fmt.Errorf("repository name %q may not contain %q", repo, r)

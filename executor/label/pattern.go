@@ -44,7 +44,7 @@ func ParsePattern(text, cwd string) (Pattern, error) {
 	if strings.HasPrefix(rest, "@") {
 		var tail string
 		var ok bool
-		repo, tail, ok = strings.Cut(strings.TrimLeft(rest, "@"), "//")
+		repo, tail, ok = strings.Cut(strings.TrimPrefix(strings.TrimPrefix(rest, "@"), "@"), "//")
 		if err := checkRepo(repo); err != nil {
 			return Pattern{}, fmt.Errorf("invalid target pattern %q: %w", text, err)
 		}
@@ -54,6 +54,9 @@ func ParsePattern(text, cwd string) (Pattern, error) {
 		rest = "//" + tail
 	}
 	rest = strings.TrimPrefix(rest, "//")
+	if rest == "" || strings.HasPrefix(rest, "/") {
+		return Pattern{}, fmt.Errorf("invalid target pattern %q: a package or target name is missing", text)
+	}
 	pkg, name, colon := strings.Cut(rest, ":")
 	switch {
 	case pkg == "..." || strings.HasSuffix(pkg, "/..."):

@@ -54,6 +54,9 @@ func Parse(s string) (Digest, error) {
 	if err != nil {
 		return Digest{}, fmt.Errorf("digest %q: size: %w", s, err)
 	}
+	if strconv.FormatInt(size, 10) != n { // one digest has one text: no "+1", no "01"
+		return Digest{}, fmt.Errorf("digest %q: bad size %q", s, n)
+	}
 	return parse(h, size)
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 
@@ -67,6 +68,9 @@ func New(entries []Entry, origin string) (*Tree, error) {
 		if e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsRune(e.Name, '/') {
 			return nil, fmt.Errorf("tree: bad name %q", e.Name)
 		}
+		if !utf8.ValidString(e.Name) || !utf8.ValidString(e.Target) { // a message cannot hold it
+			return nil, fmt.Errorf("tree: %q: the name or the text of the link is not UTF-8", e.Name)
+		}
 		if i > 0 && entries[i-1].Name == e.Name {
 			return nil, fmt.Errorf("tree: %s: %w", e.Name, ErrConflict)
 		}
@@ -111,7 +115,7 @@ func (t *Tree) encode() {
 			}
 		}
 		b, dg, err := digest.OfMessage(d)
-		if err != nil { // only invalid UTF-8 can do this, and Builder refuses it
+		if err != nil { // only invalid UTF-8 can do this, and New refuses it
 			panic(err)
 		}
 		t.message, t.digest = b, dg
