@@ -103,3 +103,39 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// QueryOptions are the flags of query.
+type QueryOptions struct {
+	ImplicitDeps bool
+	KeepGoing    bool
+	Package      string // the folder where relative labels of the expression stand
+}
+
+// InfoEntry is one line of `gorules info`.
+type InfoEntry struct{ Key, Value string }
+
+// RunSpec is a program to start in place of gorules.
+type RunSpec struct {
+	Argv []string // Argv[0] is an absolute path
+	Env  []string // added to the environment that gorules was started with
+	Dir  string   // absolute
+}
+
+// RuleDoc describes a rule for `gorules help RULE`.
+type RuleDoc struct {
+	Name       string
+	Load       string // what to load it from; "" where it needs no load
+	Doc        string
+	Kind       string // "rule", "repository rule", "macro"
+	Attributes []AttributeDoc
+	Example    string // BUILD text; "" means that one is made from the mandatory attributes
+}
+
+// AttributeDoc describes one attribute.
+type AttributeDoc struct {
+	Name      string
+	Type      string // "string", "label", "list of strings"...
+	Default   string // as written in Starlark
+	Mandatory bool
+	Doc       string
+}

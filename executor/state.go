@@ -20,11 +20,10 @@ import (
 //
 // There is one file a request. Whatever is wrong with it, it counts as absent.
 type state struct {
-	Binary  string            // which gorules wrote it
-	Env     map[string]string // variables that repository rules looked at; absent ones are not in it
-	EnvSeen []string
-	Sources []byte // source.Facts of everything read
-	Outputs []byte // the same of what was laid out in the workspace
+	Binary  string   // which gorules wrote it
+	Repos   []string // fetched repositories that were read
+	Sources []byte   // source.Facts of everything read
+	Outputs []byte   // the same of what was laid out in the workspace
 	Events  []event.Event
 	Kind    ErrorKind // 0: success
 }
@@ -73,11 +72,10 @@ func (e *Engine) loadState(key string) (st *state, reason string) {
 	if st.Binary != binaryID() {
 		return nil, "another gorules wrote the state"
 	}
-	for _, name := range st.EnvSeen {
-		now, set := os.LookupEnv(name)
-		was, wasSet := st.Env[name]
-		if now != was || set != wasSet {
-			return nil, "$" + name + " changed"
+	if len(st.Repos) > 0 {
+		repos, err := e.openRepos(nil)
+		if err != nil || !repos.Fresh(st.Repos) {
+			return nil, "an external repository changed"
 		}
 	}
 	if ok, p := source.Hold(st.Sources); !ok {

@@ -44,10 +44,15 @@ func Bind(s *Spec, r Resolver) (*Bound, error) {
 	if b.Timeout == 0 {
 		b.Timeout = DefaultTimeout
 	}
+	for name := range s.Platform {
+		if strings.HasPrefix(name, "gorules-") {
+			return nil, fmt.Errorf("%s of %s: execution property %q: names that begin with \"gorules-\" are gorules' own", s.Mnemonic, s.Owner, name)
+		}
+	}
 	var err error
 	for _, a := range s.Argv {
 		if b.Argv, err = a.Append(b.Argv, r); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s of %s: arguments: %w", s.Mnemonic, s.Owner, err)
 		}
 	}
 	if b.Root, err = inputRoot(s, r); err != nil {
@@ -61,7 +66,10 @@ func Bind(s *Spec, r Resolver) (*Bound, error) {
 		b.Outputs = append(b.Outputs, out)
 	}
 	slices.SortFunc(b.Outputs, func(x, y BoundOutput) int { return strings.Compare(x.Path, y.Path) })
-	return b, b.encode(s)
+	if err := b.encode(s); err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", s.Mnemonic, s.Owner, err)
+	}
+	return b, nil
 }
 
 func inputRoot(s *Spec, r Resolver) (*tree.Tree, error) {
@@ -141,13 +149,18 @@ func (b *Bound) platform(s *Spec) *remote.Platform {
 	if len(b.Writable) > 0 {
 		w := slices.Clone(b.Writable)
 		slices.Sort(w)
-		props["gorules-writable"] = strings.Join(w, ":")
+		props["gorules-writable"] = fmt.Sprintf("%q", w) // quoted: no two lists have one text
 	}
+	var dirs []string
 	for _, o := range b.Outputs {
 		if o.Dir { // made before the command starts, which a command can see
-			props["gorules-directories"] += o.Path + ":"
+			dirs = append(dirs, o.Path)
 		}
 	}
+	if len(dirs) > 0 {
+		props["gorules-directories"] = fmt.Sprintf("%q", dirs)
+	}
+	b.Platform = props
 	p := &remote.Platform{}
 	for _, name := range slices.Sorted(maps.Keys(props)) {
 		p.Properties = append(p.Properties, &remote.Platform_Property{Name: name, Value: props[name]})

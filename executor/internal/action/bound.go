@@ -21,6 +21,10 @@ type Bound struct {
 	Outputs []BoundOutput
 	Timeout time.Duration
 
+	// Platform is every property of the message: those of the Spec, and what
+	// else of it changes how the process runs, under names that begin with "gorules-".
+	Platform map[string]string
+
 	Writable  []string
 	Loopback  bool
 	NoSandbox bool

@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"encoding/gob"
+	"errors"
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
@@ -26,8 +27,8 @@ type storedEntry struct {
 }
 
 type storedFile struct {
-	Path, Digest int
-	Tree         bool
+	Path, Digest           int
+	Tree, Link, Executable bool
 }
 
 // Encode returns entries in a compact form for Decode.
@@ -71,6 +72,9 @@ func Decode(b []byte) ([]*Entry, error) {
 	}
 	out := make([]*Entry, 0, len(in.Entries))
 	for _, se := range in.Entries {
+		if !in.holds(se) {
+			return nil, errors.New("decoding the journal: an index is out of range")
+		}
 		e := se.Entry
 		e.Argv, e.Env, e.Platform, e.Expected = in.strings(se.Argv), in.strings(se.Env), in.strings(se.Platform), in.strings(se.Expected)
 		e.Inputs, e.Outputs = in.files(se.Inputs), in.files(se.Outputs)
@@ -112,9 +116,28 @@ func (in *interner) files(fs []File) []storedFile {
 			in.d[f.Digest] = i
 			in.out.Digests = append(in.out.Digests, f.Digest)
 		}
-		out = append(out, storedFile{in.string(f.Path), i, f.Tree})
+		out = append(out, storedFile{in.string(f.Path), i, f.Tree, f.Link, f.Executable})
 	}
 	return out
+}
+
+// holds reports whether every index of e names something.
+func (in *stored) holds(e storedEntry) bool {
+	for _, is := range [][]int{e.Argv, e.Env, e.Platform, e.Expected} {
+		for _, i := range is {
+			if i < 0 || i >= len(in.Strings) {
+				return false
+			}
+		}
+	}
+	for _, fs := range [][]storedFile{e.Inputs, e.Outputs} {
+		for _, f := range fs {
+			if f.Path < 0 || f.Path >= len(in.Strings) || f.Digest < 0 || f.Digest >= len(in.Digests) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (in *stored) strings(is []int) []string {
@@ -128,7 +151,7 @@ func (in *stored) strings(is []int) []string {
 func (in *stored) files(fs []storedFile) []File {
 	out := make([]File, 0, len(fs))
 	for _, f := range fs {
-		out = append(out, File{in.Strings[f.Path], in.Digests[f.Digest], f.Tree})
+		out = append(out, File{in.Strings[f.Path], in.Digests[f.Digest], f.Tree, f.Link, f.Executable})
 	}
 	return out
 }

@@ -41,9 +41,11 @@ type Entry struct {
 
 // A File is a path in the action's root and what is there.
 type File struct {
-	Path   string
-	Digest digest.Digest // of a file's content, or of a tree
-	Tree   bool          // a whole folder, listed as one
+	Path       string
+	Digest     digest.Digest // of a file's content, of a link's text, or of a tree
+	Tree       bool          // a whole folder, listed as one
+	Link       bool          // a symbolic link
+	Executable bool          // a file that may be executed
 }
 
 // Key tells whether two entries of different builds are the same piece of work.
@@ -64,8 +66,8 @@ func New(b *action.Bound) *Entry {
 	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
 		e.Env = append(e.Env, name+"="+b.Env[name])
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Platform)) {
-		e.Platform = append(e.Platform, name+"="+s.Platform[name])
+	for _, name := range slices.Sorted(maps.Keys(b.Platform)) {
+		e.Platform = append(e.Platform, name+"="+b.Platform[name])
 	}
 	for _, o := range b.Outputs {
 		e.Expected = append(e.Expected, o.Path)
@@ -81,21 +83,21 @@ const wholeAbove = 16
 
 func files(dir string, t *tree.Tree, out []File) []File {
 	if t.Origin != "" && t.Files() >= wholeAbove {
-		return append(out, File{dir, t.Digest(), true})
+		return append(out, File{Path: dir, Digest: t.Digest(), Tree: true})
 	}
 	for _, en := range t.Entries() {
 		p := path.Join(dir, en.Name)
 		switch en.Kind {
 		case tree.Dir:
-			if isHost(p) && en.Dir.Files() >= wholeAbove {
-				out = append(out, File{p, en.Dir.Digest(), true})
+			if len(en.Dir.Entries()) == 0 || isHost(p) && en.Dir.Files() >= wholeAbove {
+				out = append(out, File{Path: p, Digest: en.Dir.Digest(), Tree: true})
 				continue
 			}
 			out = files(p, en.Dir, out)
 		case tree.File:
-			out = append(out, File{p, en.File, false})
+			out = append(out, File{Path: p, Digest: en.File, Executable: en.Executable})
 		case tree.Link:
-			out = append(out, File{p, digest.Of([]byte(en.Target)), false})
+			out = append(out, File{Path: p, Digest: digest.Of([]byte(en.Target)), Link: true})
 		}
 	}
 	return out
@@ -114,9 +116,9 @@ func (e *Entry) SetOutputs(out map[string]action.Content) {
 		case c.Tree != nil:
 			e.Outputs = files(p, c.Tree, e.Outputs)
 		case c.Symlink != "":
-			e.Outputs = append(e.Outputs, File{p, digest.Of([]byte(c.Symlink)), false})
+			e.Outputs = append(e.Outputs, File{Path: p, Digest: digest.Of([]byte(c.Symlink)), Link: true})
 		default:
-			e.Outputs = append(e.Outputs, File{p, c.File, false})
+			e.Outputs = append(e.Outputs, File{Path: p, Digest: c.File, Executable: c.Executable})
 		}
 	}
 }

@@ -128,8 +128,12 @@ func diffInputs(old, now []File) string {
 		switch {
 		case !ok:
 			s = note(f, show(f.Path)+" was added")
-		case before.Digest != f.Digest:
+		case before.Digest != f.Digest || before.Link != f.Link || before.Tree != f.Tree:
 			s = note(f, show(f.Path)+" changed")
+		case f.Executable && !before.Executable:
+			s = note(f, show(f.Path)+" became executable")
+		case before.Executable && !f.Executable:
+			s = note(f, show(f.Path)+" is no longer executable")
 		}
 		if s != "" {
 			return s

@@ -1,0 +1,314 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"gorules/cmd/gorules/internal/flags"
+	"gorules/cmd/gorules/internal/workspace"
+	"gorules/executor"
+)
+
+const helpText = `Explains a verb with its flags, a topic, or a rule with its attributes:
+
+    gorules help test
+    gorules help exit-codes
+    gorules help cargo_clippy
+    gorules help //tools:defs.bzl    every rule that a file of yours defines`
+
+func runHelp(ctx context.Context, c *command) error {
+	if len(c.operands) == 0 {
+		c.say("%s", c.overview())
+		return nil
+	}
+	name := c.operands[0]
+	if v := find(name); v.run != nil {
+		c.say("%s", verbHelp(v))
+		return nil
+	}
+	for _, t := range topics() {
+		if t.name == name {
+			c.say("%s\n", strings.TrimSpace(t.text))
+			return nil
+		}
+	}
+	if strings.HasPrefix(name, "-") {
+		return c.flagHelp(strings.TrimLeft(name, "-"))
+	}
+	return c.ruleHelp(ctx, c.operands)
+}
+
+func (c *command) overview() string {
+	var b strings.Builder
+	b.WriteString("gorules builds and checks projects: every compiler call sandboxed, cached, and run once.\n\n")
+	b.WriteString("usage: gorules VERB [FLAG...] [TARGET...]\n\nVerbs:\n")
+	for _, v := range verbs() {
+		fmt.Fprintf(&b, "  %-9s %s\n", v.name, v.short)
+	}
+	b.WriteString("\nTopics of `gorules help`:\n")
+	for _, t := range topics() {
+		fmt.Fprintf(&b, "  %-17s %s\n", t.name, t.short)
+	}
+	b.WriteString("\n`gorules help VERB` lists a verb's flags, `gorules help cargo_test` explains a rule.\n")
+	return b.String()
+}
+
+// verbHelp is made from the tables that the parser reads.
+func verbHelp(v verb) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "usage: %s\n\n%s\n", strings.TrimSpace("gorules "+v.name+" [FLAG...] "+v.args), strings.TrimSpace(v.long))
+	var own, all []flags.Flag
+	for _, f := range defaults().table().Flags {
+		switch {
+		case f.Verbs == nil:
+			all = append(all, f)
+		case f.For(v.name):
+			own = append(own, f)
+		}
+	}
+	if len(own) > 0 {
+		b.WriteString("\nFlags:\n")
+		for _, f := range own {
+			b.WriteString(flagLine(f))
+		}
+	}
+	b.WriteString("\nFlags of every verb:\n")
+	for _, f := range all {
+		b.WriteString(flagLine(f))
+	}
+	if slices.Contains(building, v.name) {
+		b.WriteString("\nA flag that a rule file defines is set as --//pkg:flag=VALUE.\n")
+	}
+	return b.String()
+}
+
+func flagLine(f flags.Flag) string {
+	name := "--" + f.Name
+	switch {
+	case f.Bool():
+		name = "--[no]" + f.Name
+	case f.Arg != "":
+		name += "=" + f.Arg
+	}
+	if f.Short != "" {
+		name += ", -" + f.Short
+	}
+	text := f.Help
+	if d := f.Value.String(); d != "" && !(f.Bool() && d == "false") {
+		text += " Default: " + d + "."
+	}
+	return "  " + name + "\n" + wrap(text, "      ", 80)
+}
+
+func (c *command) flagHelp(name string) error {
+	all := defaults().table().Flags
+	var names []string
+	for _, f := range all {
+		names = append(names, f.Name)
+		if f.Name == name || f.Bool() && "no"+f.Name == name || f.Short == name {
+			c.say("%s", flagLine(f))
+			if f.Verbs != nil {
+				c.say("      Verbs: %s.\n", strings.Join(f.Verbs, ", "))
+			}
+			return nil
+		}
+	}
+	if near := flags.Nearest(name, names); near != "" {
+		return badLine("there is no flag --%s; did you mean --%s?", name, near)
+	}
+	return badLine("there is no flag --%s", name)
+}
+
+// ruleHelp explains one rule, or all of a file.
+func (c *command) ruleHelp(ctx context.Context, words []string) error {
+	loads := c.publicLoads()
+	name := words[0]
+	if strings.HasSuffix(name, ".bzl") {
+		loads, name = []string{name}, ""
+		if len(words) > 1 {
+			name = words[1]
+		}
+	}
+	if c.ws.Root == "" { // optional: rules of one's own need it, those of gorules do not
+		ws, err := workspace.Find(c.Dir)
+		var nowhere *workspace.NotFound
+		if err != nil && !errors.As(err, &nowhere) {
+			return err
+		}
+		c.ws = ws
+	}
+	e, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	shown := false
+	for _, load := range loads {
+		docs, err := e.RuleDocs(ctx, load)
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			names = append(names, d.Name)
+			if name == "" || d.Name == name {
+				if shown {
+					c.say("\n")
+				}
+				c.say("%s", ruleText(d))
+				shown = true
+			}
+		}
+	}
+	if shown {
+		return nil
+	}
+	if name == "" {
+		return badLine("%s exports no rule", words[0])
+	}
+	for _, v := range append(verbNames(), topicNames()...) {
+		names = append(names, v)
+	}
+	if near := flags.Nearest(name, names); near != "" {
+		return badLine("there is no verb, topic or rule %q; did you mean %s?", name, near)
+	}
+	return withHint(badLine("there is no verb, topic or rule %q", name), "rules: "+strings.Join(names[:len(names)-len(verbNames())-len(topicNames())], ", "))
+}
+
+// publicLoads lists the files of the @gorules repository that users load, and
+// "" for the rules that need no load.
+func (c *command) publicLoads() []string {
+	loads := []string{""}
+	if c.Rules == nil {
+		return loads
+	}
+	for _, file := range []string{"defs.bzl", "repositories.bzl"} {
+		found, err := fs.Glob(c.Rules, "*/"+file)
+		if err != nil {
+			continue // only a malformed pattern is an error
+		}
+		for _, f := range found {
+			loads = append(loads, "@gorules//"+path.Dir(f)+":"+file)
+		}
+	}
+	return loads
+}
+
+func ruleText(d executor.RuleDoc) string {
+	var b strings.Builder
+	kind := d.Kind
+	if kind == "" {
+		kind = "rule"
+	}
+	fmt.Fprintf(&b, "%s (%s)\n", d.Name, kind)
+	if doc := strings.TrimSpace(d.Doc); doc != "" {
+		fmt.Fprintf(&b, "\n%s\n", doc)
+	}
+	if len(d.Attributes) > 0 {
+		b.WriteString("\nAttributes:\n")
+	}
+	for _, a := range d.Attributes {
+		state := "default " + a.Default
+		if a.Default == "" {
+			state = "optional"
+		}
+		if a.Mandatory {
+			state = "mandatory"
+		}
+		fmt.Fprintf(&b, "  %s: %s; %s\n", a.Name, a.Type, state)
+		if a.Doc != "" {
+			b.WriteString(wrap(a.Doc, "      ", 80))
+		}
+	}
+	fmt.Fprintf(&b, "\nExample:\n%s\n", indentText(example(d), "    "))
+	return b.String()
+}
+
+// example returns the rule's own, or the shortest call that loads.
+func example(d executor.RuleDoc) string {
+	if d.Example != "" {
+		return strings.Trim(d.Example, "\n")
+	}
+	var b strings.Builder
+	if d.Load != "" {
+		fmt.Fprintf(&b, "load(%q, %q)\n\n", d.Load, d.Name)
+	}
+	fmt.Fprintf(&b, "%s(\n    name = %q,\n", d.Name, strings.TrimPrefix(strings.TrimPrefix(d.Name, "cargo_"), "rust_"))
+	for _, a := range d.Attributes {
+		if a.Mandatory && a.Name != "name" {
+			fmt.Fprintf(&b, "    %s = %s,\n", a.Name, sample(a.Type))
+		}
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+func sample(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "list of label"):
+		return `[":target"]`
+	case strings.HasPrefix(kind, "list"):
+		return `["..."]`
+	case strings.HasPrefix(kind, "dict"):
+		return `{}`
+	case strings.HasPrefix(kind, "label"):
+		return `":target"`
+	case strings.HasPrefix(kind, "bool"):
+		return "True"
+	case strings.HasPrefix(kind, "int"):
+		return "1"
+	}
+	return `"..."`
+}
+
+func indentText(s, by string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		if l != "" {
+			lines[i] = by + l
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// wrap breaks text into lines of at most width columns, each after by.
+func wrap(text, by string, width int) string {
+	var b strings.Builder
+	column := 0
+	for _, w := range strings.Fields(text) {
+		switch {
+		case column == 0:
+			b.WriteString(by + w)
+			column = len(by) + len(w)
+		case column+1+len(w) > width:
+			b.WriteString("\n" + by + w)
+			column = len(by) + len(w)
+		default:
+			b.WriteString(" " + w)
+			column += 1 + len(w)
+		}
+	}
+	if column > 0 {
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func runVersion(_ context.Context, c *command) error {
+	c.say("gorules %s\n", c.Version)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				c.say("commit: %s\n", s.Value)
+			}
+		}
+	}
+	c.say("go: %s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"gorules/executor"
+)
+
+// interrupts turns the first SIGINT or SIGTERM into the end of a context, and
+// the second into the end of the process.
+type interrupts struct {
+	signals chan os.Signal
+	done    chan struct{}
+	cancel  context.CancelFunc
+
+	mu sync.Mutex
+	e  Engine
+}
+
+func watchInterrupts(parent context.Context, c *command) (context.Context, *interrupts) {
+	ctx, cancel := context.WithCancel(parent)
+	n := &interrupts{signals: make(chan os.Signal, 2), done: make(chan struct{}), cancel: cancel}
+	signal.Notify(n.signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-n.signals:
+		case <-n.done:
+			return
+		}
+		cancel()
+		c.console.Infof("stopping; once more stops at once")
+		select {
+		case <-n.signals:
+		case <-n.done:
+			return
+		}
+		n.atOnce(c)
+	}()
+	return ctx, n
+}
+
+// patience bounds what the second signal waits for: the kill of every process,
+// and the terminal's last line. Whatever is stuck may not keep the process.
+const patience = 2 * time.Second
+
+func (n *interrupts) atOnce(c *command) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if a, ok := n.e.(Aborter); ok {
+			a.Abort()
+		}
+		c.console.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+	}
+	os.Exit(int(executor.Interrupted))
+}
+
+// engine tells who is to be stopped by the second signal.
+func (n *interrupts) engine(e Engine) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.e = e
+}
+
+func (n *interrupts) stop() {
+	signal.Stop(n.signals)
+	close(n.done)
+	n.cancel()
+}

@@ -1,0 +1,174 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"gorules/executor/event"
+)
+
+// newLogger returns the logger that all diagnostics go through: JSON records
+// as zerolog writes them, or lines for people.
+func newLogger(c *Console) zerolog.Logger {
+	if c.cfg.JSON {
+		return zerolog.New(c.cfg.Err).Level(c.cfg.Level).With().Timestamp().Logger()
+	}
+	return zerolog.New(lines{c}).Level(c.cfg.Level)
+}
+
+// diagnostic sends d to the logger.
+func (c *Console) diagnostic(d event.Diagnostic) {
+	if d.Severity == event.Error {
+		c.errors++
+	}
+	e := c.log.WithLevel(levelOf(d.Severity))
+	if c.log.GetLevel() > levelOf(d.Severity) {
+		return // WithLevel does not look at the logger's level
+	}
+	if d.File != "" {
+		e = e.Str("file", d.File)
+	}
+	if d.Line > 0 {
+		e = e.Int("line", d.Line)
+	}
+	if d.Column > 0 {
+		e = e.Int("column", d.Column)
+	}
+	if d.Hint != "" {
+		e = e.Str("hint", d.Hint)
+	}
+	e.Msg(d.Text)
+}
+
+func levelOf(s event.Severity) zerolog.Level {
+	switch s {
+	case event.Debug:
+		return zerolog.DebugLevel
+	case event.Info:
+		return zerolog.InfoLevel
+	case event.Warning:
+		return zerolog.WarnLevel
+	}
+	return zerolog.ErrorLevel
+}
+
+// record is a line of zerolog as far as people want to read it.
+type record struct {
+	Level   string `json:"level"`
+	Message string `json:"message"`
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Hint    string `json:"hint"`
+}
+
+// lines is the writer behind the logger where people read. The Console's lock
+// is held whenever the logger is used.
+type lines struct{ c *Console }
+
+func (l lines) Write(p []byte) (int, error) {
+	var r record
+	if err := json.Unmarshal(p, &r); err != nil {
+		return 0, fmt.Errorf("render a log record: %w", err)
+	}
+	l.c.printErr(l.c.render(r))
+	return len(p), nil
+}
+
+// render writes a diagnostic as compilers do: where and what, the line of
+// source with a mark under it, and what to do.
+func (c *Console) render(r record) string {
+	p := paint(c.cfg.ErrColor)
+	var b strings.Builder
+	switch r.Level {
+	case "error":
+		b.WriteString(p.red("ERROR:"))
+	case "warn":
+		b.WriteString(p.yellow("WARNING:"))
+	case "debug":
+		b.WriteString(p.dim("DEBUG:"))
+	default:
+		b.WriteString(p.green("INFO:"))
+	}
+	b.WriteByte(' ')
+	if r.File != "" {
+		b.WriteString(r.File)
+		if r.Line > 0 {
+			fmt.Fprintf(&b, ":%d", r.Line)
+			if r.Column > 0 {
+				fmt.Fprintf(&b, ":%d", r.Column)
+			}
+		}
+		b.WriteString(": ")
+	}
+	first, detail, _ := strings.Cut(r.Message, "\n")
+	b.WriteString(first + "\n")
+	if r.Line > 0 && (r.Level == "error" || r.Level == "warn") {
+		b.WriteString(excerpt(c.cfg.Root, r.File, r.Line, r.Column, p))
+	}
+	if detail != "" {
+		b.WriteString(indent(detail, "  ") + "\n")
+	}
+	if r.Hint != "" {
+		b.WriteString(p.bold("  hint:") + " " + strings.TrimPrefix(indent(r.Hint, "        "), "        ") + "\n")
+	}
+	return b.String()
+}
+
+// Bounds of what is read and shown for an excerpt.
+const (
+	maxSource  = 4 << 20
+	maxExcerpt = 160
+)
+
+// excerpt returns the named line with a caret under the column, or "" where it
+// cannot be shown well.
+func excerpt(root, file string, line, column int, p paint) string {
+	if file == "" {
+		return ""
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(root, filepath.FromSlash(file))
+	}
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxSource {
+		return ""
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	for range line - 1 {
+		i := bytes.IndexByte(data, '\n')
+		if i < 0 {
+			return ""
+		}
+		data = data[i+1:]
+	}
+	text, _, _ := strings.Cut(string(data), "\n")
+	text = strings.TrimSuffix(text, "\r")
+	if strings.TrimSpace(text) == "" || len(text) > maxExcerpt {
+		return ""
+	}
+	gutter := fmt.Sprintf("%5d | ", line)
+	out := p.dim(gutter) + sanitize(text, false) + "\n"
+	if column > 0 && column <= len([]rune(text))+1 {
+		before := string([]rune(text)[:column-1])
+		pad := make([]byte, 0, len(before))
+		for _, r := range before {
+			if r == '\t' {
+				pad = append(pad, '\t')
+				continue
+			}
+			pad = append(pad, strings.Repeat(" ", screen.String(string(r)))...)
+		}
+		out += p.dim(strings.Repeat(" ", len(gutter)-2)+"| ") + string(pad) + p.red("^") + "\n"
+	}
+	return out
+}

@@ -1,0 +1,269 @@
+package ui
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"gorules/executor/event"
+)
+
+// maxTestLog bounds what --test_output=all reads of one log.
+const maxTestLog = 16 << 20
+
+// bad reports whether a status fails the command.
+func bad(s event.Status) bool {
+	switch s {
+	case event.Failed, event.TimedOut, event.NotBuilt, event.NotJudged:
+		return true
+	}
+	return false
+}
+
+// target shows a test's text when the mode of --test_output wants it.
+func (c *Console) target(t event.TargetDone) {
+	if bad(t.Status) {
+		c.errors++
+	}
+	if c.cfg.JSON {
+		e := c.log.Info()
+		if bad(t.Status) {
+			e = c.log.Error()
+		}
+		e.Str("event", "target").Stringer("target", t.Target).Str("kind", t.Kind).Str("status", string(t.Status)).
+			Bool("cached", t.Cached).Float64("seconds", t.Wall.Seconds()).Strs("outputs", t.Outputs).
+			Strs("notes", t.Notes).Str("log", t.Log).Str("xml", t.XML).Str("text", sanitize(t.Text, false)).Msg(t.Summary)
+		return
+	}
+	if !t.Test {
+		return
+	}
+	text := t.Text
+	switch c.cfg.TestOutput {
+	case "summary":
+		return
+	case "all", "streamed":
+		if log := c.readLog(t.Log); log != "" {
+			text = log
+		}
+	default: // errors
+		if !bad(t.Status) && t.Status != event.Flaky {
+			return
+		}
+	}
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	head := paint(c.cfg.OutColor).bold(fmt.Sprintf("==== %s %s ====", t.Target, t.Status))
+	c.printOut(head + "\n" + strings.TrimRight(text, "\n") + "\n")
+}
+
+func (c *Console) readLog(path string) string {
+	if path == "" {
+		return ""
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.cfg.Root, path)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Size() > maxTestLog {
+		return ""
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// finished shows the last block: a line for each target, the counts, the verdict.
+func (c *Console) finished(f event.Finished) {
+	c.phase, c.progress = "", event.Progress{}
+	c.printOut(table(c.shown(), paint(c.cfg.OutColor)))
+	verdict, ok := c.verdict(f)
+	if c.cfg.JSON {
+		c.log.Info().Str("event", "finished").Bool("ok", ok).Float64("seconds", f.Wall.Seconds()).Int("processes", f.Processes).
+			Interface("by_runner", f.ByRunner).Int("targets", f.Targets).Int("tests", f.Tests).Int("failed", f.Failed).Msg(verdict)
+		return
+	}
+	if f.Processes > 0 || !f.UpToDate {
+		c.log.Info().Msg(processes(f))
+	}
+	p := paint(c.cfg.ErrColor)
+	if ok {
+		c.printErr(p.green(verdict))
+	} else {
+		c.printErr(p.red(verdict))
+	}
+}
+
+// shown leaves out lines of built targets where there are too many to read.
+// What failed, and every test, is always shown.
+func (c *Console) shown() []event.TargetDone {
+	built := 0
+	for _, t := range c.targets {
+		if !t.Test && !bad(t.Status) {
+			built++
+		}
+	}
+	if built <= c.cfg.ShowResult {
+		return c.targets
+	}
+	return slices.DeleteFunc(slices.Clone(c.targets), func(t event.TargetDone) bool {
+		return !t.Test && !bad(t.Status)
+	})
+}
+
+// maxLabel bounds the first column: one long label must not push the others away.
+const maxLabel = 48
+
+// table lays out the target lines: label, status and summary, time; the notes
+// and paths of a target stand under its status.
+func table(targets []event.TargetDone, p paint) string {
+	labelWidth, statusWidth, textWidth := 0, 0, 0
+	for _, t := range targets {
+		if w := screen.String(t.Target.String()); w <= maxLabel {
+			labelWidth = max(labelWidth, w)
+		}
+		statusWidth = max(statusWidth, len(shownStatus(t)))
+	}
+	type row struct{ label, status, text string }
+	rows := make([]row, len(targets))
+	for i, t := range targets {
+		r := row{label: t.Target.String(), status: shownStatus(t), text: oneLine(t.Summary)}
+		if t.Cached && t.Test {
+			r.text = strings.TrimPrefix(r.text+"; cached", "; ")
+		}
+		if r.status == "" && r.text == "" {
+			r.text = strings.Join(t.Outputs, " ")
+			if r.text == "" {
+				r.text = strings.ToLower(string(t.Status))
+			}
+		}
+		if r.status != "" {
+			r.text = pad(r.status, statusWidth) + "  " + r.text
+		}
+		if timed(t) {
+			textWidth = max(textWidth, min(screen.String(r.text), 80))
+		}
+		rows[i] = r
+	}
+	var b strings.Builder
+	under := strings.Repeat(" ", labelWidth+2)
+	for i, t := range targets {
+		r := rows[i]
+		text := r.text
+		if timed(t) {
+			text = pad(text, textWidth) + "  " + fmt.Sprintf("%7s", seconds(t.Wall))
+		}
+		if r.status != "" {
+			text = colorStatus(t.Status, p, r.status) + strings.TrimPrefix(text, r.status)
+		}
+		b.WriteString(strings.TrimRight(pad(r.label, labelWidth)+"  "+text, " ") + "\n")
+		for _, n := range t.Notes {
+			b.WriteString(indent(n, under) + "\n")
+		}
+		if r.text == strings.Join(t.Outputs, " ") {
+			continue
+		}
+		for _, o := range t.Outputs {
+			b.WriteString(under + o + "\n")
+		}
+	}
+	return b.String()
+}
+
+// timed reports whether a target's line ends with the time it took.
+func timed(t event.TargetDone) bool { return t.Test || t.Status == event.Failed }
+
+// shownStatus is "" for what was simply built: its paths say enough.
+func shownStatus(t event.TargetDone) string {
+	if !t.Test && (t.Status == event.Built || t.Status == event.UpToDate) {
+		return ""
+	}
+	return string(t.Status)
+}
+
+func colorStatus(s event.Status, p paint, text string) string {
+	switch {
+	case bad(s):
+		return p.red(text)
+	case s == event.Passed:
+		return p.green(text)
+	}
+	return p.yellow(text)
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(0, width-screen.String(s)))
+}
+
+// processes gives the counts by runner as Bazel does, hits first.
+func processes(f event.Finished) string {
+	names := make([]string, 0, len(f.ByRunner))
+	for name, n := range f.ByRunner {
+		if n > 0 {
+			names = append(names, name)
+		}
+	}
+	rank := func(name string) int {
+		switch {
+		case name == "up to date":
+			return 0
+		case strings.HasSuffix(name, "cache hit"):
+			return 1
+		case name == "internal":
+			return 2
+		}
+		return 3
+	}
+	sort.Slice(names, func(i, j int) bool {
+		if a, b := rank(names[i]), rank(names[j]); a != b {
+			return a < b
+		}
+		return names[i] < names[j]
+	})
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = fmt.Sprintf("%d %s", f.ByRunner[name], name)
+	}
+	text := plural(f.Processes, "process")
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, ", ")
+	}
+	return text + "."
+}
+
+// verdict is the last line, and whether it is good news.
+func (c *Console) verdict(f event.Finished) (string, bool) {
+	tests, failedTests, failedTargets := 0, 0, 0
+	for _, t := range c.targets {
+		switch {
+		case t.Test && c.cfg.Test:
+			tests++
+			if bad(t.Status) {
+				failedTests++
+			}
+		case bad(t.Status):
+			failedTargets++
+		}
+	}
+	tests = max(tests, f.Tests)
+	in := " in " + total(f.Wall)
+	switch {
+	case failedTests > 0 && failedTargets > 0:
+		return fmt.Sprintf("FAILED %d of %s, and %s not built%s", failedTests, plural(tests, "check"), plural(failedTargets, "target"), in), false
+	case failedTests > 0:
+		return fmt.Sprintf("FAILED %d of %s%s", failedTests, plural(tests, "check"), in), false
+	case failedTargets > 0 || f.Failed > 0:
+		return fmt.Sprintf("FAILED %d of %s%s", max(failedTargets, f.Failed), plural(max(f.Targets, failedTargets, f.Failed), "target"), in), false
+	case c.cfg.Test && tests > 0:
+		return fmt.Sprintf("PASSED %s%s", plural(tests, "check"), in), true
+	case f.UpToDate:
+		return fmt.Sprintf("UP-TO-DATE %s%s", plural(f.Targets, "target"), in), true
+	}
+	return fmt.Sprintf("BUILT %s%s", plural(f.Targets, "target"), in), true
+}

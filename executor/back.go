@@ -1,0 +1,230 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"gorules/executor/event"
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/cas"
+	"gorules/executor/internal/journal"
+	"gorules/executor/internal/run"
+	"gorules/executor/internal/sandbox"
+	"gorules/executor/internal/schedule"
+	"gorules/executor/internal/source"
+	"gorules/executor/label"
+)
+
+// back is the half of a command that runs things: store, cache, runner, graph.
+type back struct {
+	e      *Engine
+	pool   *sandbox.Pool
+	runner *run.Local
+	peer   *peer
+	graph  *schedule.Scheduler
+	watch  *watcher
+	out    *outputs
+}
+
+// openBack opens the store and the sandbox. Nothing is started before an
+// action misses the cache.
+func (e *Engine) openBack(ctx context.Context, s *session, noLookup func(*action.Spec) bool) (*back, error) {
+	shared := e.opt.DiskCache != filepath.Join(e.root, "cache")
+	store, err := cas.OpenDisk(e.opt.DiskCache, cas.DiskOptions{Shared: shared})
+	if err != nil {
+		return nil, environment("%w", err)
+	}
+	entries, err := run.OpenDiskCache(e.opt.DiskCache, string(sandbox.TierFull), store, nil)
+	if err != nil {
+		return nil, environment("%w", err)
+	}
+	b := &back{e: e, pool: sandbox.NewPool(e.opt.Jobs, sandbox.Options{})}
+	b.runner, err = run.NewLocal(run.LocalOptions{Root: e.root, Store: store, Sources: s.sources, Executor: b.pool})
+	if err != nil {
+		return nil, environment("%w", err)
+	}
+	blobs := sourceStore{store, s.sources}
+	b.peer = &peer{
+		store:   blobs,
+		cache:   run.Complete(entries, store),
+		runner:  b.runner,
+		sources: s.sources,
+	}
+	b.watch = newWatcher(ctx, e, blobs)
+	b.out = &outputs{workspace: e.opt.Workspace, bin: filepath.Join(e.dir, "bin"), logs: filepath.Join(e.dir, "testlogs"), store: blobs}
+	b.graph = schedule.New(schedule.Options{
+		Jobs:      e.opt.Jobs + collecting,
+		KeepGoing: e.opt.KeepGoing,
+		Executor:  b.peer,
+		OnStart:   b.watch.start,
+		OnDone:    b.watch.done,
+		NoLookup:  noLookup,
+		OnProgress: func(c schedule.Counts) {
+			e.opt.Sink(event.Progress{Total: c.Total, Done: c.Done, Cached: c.Cached, Ran: c.Ran, Running: min(c.Running, e.opt.Jobs)})
+		},
+	})
+	e.onAbort(b.pool.Kill)
+	return b, nil
+}
+
+// collecting is how many actions beyond --jobs may be under way: the sandbox
+// pool admits only --jobs processes, while others are laid out or collected.
+const collecting = 1
+
+func (b *back) close() {
+	b.e.onAbort(nil)
+	if err := errors.Join(b.pool.Close(), b.runner.Close()); err != nil {
+		b.e.opt.Sink(event.Diagnostic{Severity: event.Warning, Text: err.Error()})
+	}
+}
+
+// testTime sums how long the test actions of a target ran, and says whether
+// all of them came from a cache.
+func (w *watcher) testTime(l label.Label) (time.Duration, bool) {
+	var sum time.Duration
+	cached := true
+	for _, en := range w.entries {
+		if en.Owner == l {
+			cached = cached && en.CacheHit
+			if !en.CacheHit {
+				sum += en.Wall
+			}
+		}
+	}
+	return sum, cached
+}
+
+// save writes the execution log, the reasons for what ran, and the state that
+// lets the same command do nothing next time.
+func (b *building) save(key string, result error) error {
+	if b.back == nil {
+		return nil
+	}
+	entries := b.back.watch.entries
+	err := errors.Join(b.e.writeLog(entries), b.e.remember(entries))
+	var kind ErrorKind
+	if result != nil {
+		var known *Error
+		if !errors.As(result, &known) || known.Kind != TestsFailed {
+			return errors.Join(err, os.RemoveAll(b.e.statePath(key)))
+		}
+		kind = known.Kind
+	}
+	facts, ferr := source.OutputFacts(append(b.laid, filepath.Join(b.e.opt.Workspace, binLink), filepath.Join(b.e.opt.Workspace, logsLink)))
+	if ferr != nil {
+		return errors.Join(err, ferr)
+	}
+	body, jerr := journal.Encode(entries)
+	if jerr == nil {
+		jerr = source.WriteChecked(b.e.statePath(key)+".journal", journalMagic, body)
+	}
+	st := &state{
+		Repos:   slices.Sorted(maps.Keys(b.fetched)),
+		Sources: b.sources.Facts(),
+		Outputs: facts,
+		Events:  append(append([]event.Event{}, b.back.watch.outputs...), append(b.summary, b.final)...),
+		Kind:    kind,
+	}
+	return errors.Join(err, jerr, b.e.saveState(key, st))
+}
+
+// replay says what the last run of the same command said: nothing changed.
+func (e *Engine) replay(key string, st *state, begin time.Time) error {
+	if e.opt.ExecutionLog != "" {
+		entries, err := e.loadJournal(e.statePath(key) + ".journal")
+		if err != nil {
+			return err
+		}
+		for _, en := range entries {
+			en.CacheHit, en.Runner = true, upToDate
+		}
+		if err := e.writeLog(entries); err != nil {
+			return err
+		}
+	}
+	for _, ev := range st.Events {
+		switch x := ev.(type) {
+		case event.TargetDone:
+			x.Cached, x.Wall = true, 0
+			if x.Status == event.Built {
+				x.Status = event.UpToDate
+			}
+			ev = x
+		case event.Finished:
+			x.UpToDate, x.Wall = true, time.Since(begin)
+			x.ByRunner = map[string]int{upToDate: x.Processes}
+			ev = x
+		}
+		e.opt.Sink(ev)
+	}
+	if st.Kind != 0 {
+		return &Error{Kind: st.Kind, Err: errors.New("tests failed"), Reported: true}
+	}
+	return nil
+}
+
+// upToDate is the runner of an action that was not even looked up.
+const upToDate = "up to date"
+
+func (e *Engine) loadJournal(p string) ([]*journal.Entry, error) {
+	b, ok := source.ReadChecked(p, journalMagic)
+	if !ok {
+		return nil, nil
+	}
+	return journal.Decode(b)
+}
+
+func (e *Engine) writeLog(entries []*journal.Entry) error {
+	if e.opt.ExecutionLog == "" {
+		return nil
+	}
+	f, err := os.Create(e.opt.ExecutionLog)
+	if err != nil {
+		return environment("--execution_log_json_file: %w", err)
+	}
+	return errors.Join(journal.WriteLog(f, entries), f.Close())
+}
+
+// remember keeps the latest entry of each piece of work for `why`, and why
+// those that ran now did.
+func (e *Engine) remember(entries []*journal.Entry) error {
+	ran := 0
+	for _, en := range entries {
+		if !en.CacheHit {
+			ran++
+		}
+	}
+	if ran == 0 {
+		return nil
+	}
+	p := filepath.Join(e.dir, "history")
+	old, err := e.loadJournal(p)
+	if err != nil {
+		old = nil // another version's: explanations start anew
+	}
+	latest := make(map[string]*journal.Entry, len(old))
+	for _, en := range old {
+		latest[en.Key()] = en
+	}
+	var why []WhyEntry
+	for _, en := range entries {
+		if !en.CacheHit {
+			why = append(why, WhyEntry{en.Owner, en.Mnemonic, en.Progress, journal.Explain(latest[en.Key()], en)})
+		}
+		latest[en.Key()] = en
+	}
+	merged := make([]*journal.Entry, 0, len(latest))
+	for _, en := range latest {
+		merged = append(merged, en)
+	}
+	body, err := journal.Encode(merged)
+	if err != nil {
+		return err
+	}
+	return errors.Join(source.WriteChecked(p, journalMagic, body), e.saveWhy(why))
+}

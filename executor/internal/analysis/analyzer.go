@@ -1,0 +1,185 @@
+package analysis
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"sync"
+
+	"go.starlark.net/starlark"
+
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/loading"
+	"gorules/executor/internal/memo"
+	"gorules/executor/label"
+)
+
+// An Analyzer analyses targets, each once per configuration. It is safe for
+// concurrent use.
+type Analyzer struct {
+	opts    Options
+	base    *configuration
+	targets *memo.Cache[key, *Configured]
+	aspects *memo.Cache[aspectKey, *aspectResult]
+	chains  *memo.Cache[platformKey, []*registered]
+
+	mu      sync.Mutex
+	configs map[string]*configuration
+	owners  map[string]label.Label // output path -> who declared it
+}
+
+// key is a target in a configuration.
+type key struct {
+	label label.Label
+	cfg   *configuration
+
+	// entered says that the rule's own transition (rule(cfg=)) was applied.
+	entered bool
+}
+
+// String is what a cycle shows.
+func (k key) String() string { return k.label.String() }
+
+// New returns an Analyzer that has analysed nothing yet.
+func New(o Options) *Analyzer {
+	if o.Workspace == "" {
+		o.Workspace = "_main"
+	}
+	if o.Group == nil {
+		o.Group = &memo.Group{}
+	}
+	a := &Analyzer{opts: o, base: newConfiguration(o.Config), configs: map[string]*configuration{}, owners: map[string]label.Label{}}
+	a.targets = memo.New(o.Group, a.analyse)
+	a.aspects = memo.New(o.Group, a.applyAspect)
+	a.chains = memo.New(o.Group, a.loadToolchains)
+	return a
+}
+
+// Configure analyses a target in the configuration of the command line.
+func (a *Analyzer) Configure(ctx context.Context, l label.Label) (*Configured, error) {
+	return a.targets.Get(ctx, key{label: l, cfg: a.base})
+}
+
+func (a *Analyzer) analyse(ctx context.Context, k key) (*Configured, error) {
+	t, err := a.opts.Loader.Target(ctx, k.label)
+	if err != nil {
+		return nil, err
+	}
+	switch t.Kind {
+	case loading.SourceFile:
+		return a.sourceFile(ctx, t, k.cfg)
+	case loading.GeneratedFile:
+		return a.generatedFile(ctx, t, k.cfg)
+	case loading.PackageGroup:
+		return a.fileless(t, k.cfg, nil), nil
+	}
+	c, err := a.rule(ctx, t, k)
+	if err != nil {
+		return nil, targetError(t, err)
+	}
+	return c, nil
+}
+
+// fileless returns a target without files and with the given providers.
+func (a *Analyzer) fileless(t *loading.Target, cfg *configuration, providers map[*bzl.Provider]starlark.Value) *Configured {
+	if providers == nil {
+		providers = map[*bzl.Provider]starlark.Value{}
+	}
+	c := &Configured{
+		Label: t.Label, Target: t, Kind: t.KindString(), Providers: providers, cfg: cfg,
+		Files: bzl.EmptyDepset(), Runfiles: emptyRunfiles(), DataRunfiles: emptyRunfiles(),
+	}
+	c.setDefaultInfo()
+	return c
+}
+
+// setDefaultInfo makes the DefaultInfo instance that dependents read.
+func (c *Configured) setDefaultInfo() {
+	d := bzl.DefaultInfo.New(starlark.StringDict{
+		"files": c.Files, "files_to_run": &filesToRun{c}, "default_runfiles": c.Runfiles, "data_runfiles": c.DataRunfiles,
+	})
+	d.Freeze()
+	c.Providers[bzl.DefaultInfo] = d
+}
+
+func (a *Analyzer) fileTarget(t *loading.Target, cfg *configuration, f *bzl.File) *Configured {
+	c := a.fileless(t, cfg, nil)
+	c.Files = bzl.FileDepset([]*bzl.File{f})
+	c.setDefaultInfo()
+	return c
+}
+
+func (a *Analyzer) sourceFile(ctx context.Context, t *loading.Target, cfg *configuration) (*Configured, error) {
+	if cfg != a.base {
+		return a.targets.Get(ctx, key{label: t.Label, cfg: a.base})
+	}
+	view, err := a.opts.Repos.View(ctx, t.Label.Repo)
+	if err != nil {
+		return nil, targetError(t, err)
+	}
+	inRepo := path.Join(t.Label.Package, t.Label.Name)
+	info, err := view.Files.Stat(inRepo)
+	if err != nil {
+		return nil, targetError(t, fmt.Errorf("cannot read %s: %w", inRepo, err))
+	}
+	art := &action.Artifact{Path: path.Join(bzl.WorkspaceRoot(t.Label.Repo), inRepo), Dir: info.IsDir()}
+	switch {
+	case view.Root != "":
+		art.Source = &action.Source{Root: view.Root, Path: inRepo, Immutable: view.Immutable}
+	case info.IsDir():
+		return nil, targetError(t, fmt.Errorf("folders of the repository @%s, which is part of gorules, cannot be inputs", t.Label.Repo))
+	default:
+		content, err := view.Files.ReadFile(inRepo)
+		if err != nil {
+			return nil, targetError(t, fmt.Errorf("cannot read %s: %w", inRepo, err))
+		}
+		art.Producer = &action.Spec{
+			Owner: t.Label, Position: t.Position, Mnemonic: "FileWrite", Progress: "Writing " + art.Path, Outputs: []*action.Artifact{art},
+			Write: &action.Write{Content: func(action.Expander) ([]byte, error) { return content, nil }, Executable: true},
+		}
+	}
+	return a.fileTarget(t, cfg, &bzl.File{Artifact: art, Path: art.Path, Owner: t.Label}), nil
+}
+
+func (a *Analyzer) generatedFile(ctx context.Context, t *loading.Target, cfg *configuration) (*Configured, error) {
+	g, err := a.targets.Get(ctx, key{label: t.Generator.Label, cfg: cfg})
+	if err != nil {
+		return nil, err
+	}
+	if g.Incompatible != "" {
+		c := a.fileless(t, cfg, nil)
+		c.Incompatible = g.Incompatible
+		return c, nil
+	}
+	f := g.outputs[t.Label]
+	if f == nil {
+		return nil, targetError(t, fmt.Errorf("rule %s declares the file but has no output of that name", t.Generator.Label))
+	}
+	c := a.fileTarget(t, cfg, f)
+	c.Runfiles, c.DataRunfiles = &Runfiles{files: c.Files}, &Runfiles{files: c.Files}
+	return c, nil
+}
+
+// thread returns a Starlark thread for code of one target; stop must be called at its end.
+func (a *Analyzer) thread(ctx context.Context, name string, c *bzl.Context) (thread *starlark.Thread, stop func()) {
+	thread = &starlark.Thread{Name: name, Print: func(*starlark.Thread, string) {}}
+	if a.opts.Print != nil {
+		thread.Print = bzl.Printer(a.opts.Print)
+	}
+	bzl.Attach(thread, c)
+	cancel := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
+	return thread, func() { cancel() }
+}
+
+// claim registers the path of an ordinary output. Two targets that declare one
+// path are an error: neither could be looked at for what it is.
+func (a *Analyzer) claim(p string, owner label.Label) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if old, ok := a.owners[p]; ok && old != owner {
+		return fmt.Errorf("output %s is declared by %s too", p, old)
+	}
+	a.owners[p] = owner
+	return nil
+}

@@ -1,0 +1,157 @@
+package analysis
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.starlark.net/starlark"
+
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/loading"
+)
+
+// absolute checks a path of the input root.
+func absolute(what, p string) error {
+	if !path.IsAbs(p) || path.Clean(p) != p {
+		return fmt.Errorf("%s: expected an absolute path without . and .., got %q", what, p)
+	}
+	return nil
+}
+
+// inside checks a path relative to a repository's root; "" is the root.
+func inside(what, p string) error {
+	if p == "" {
+		return nil
+	}
+	if path.IsAbs(p) || path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") {
+		return fmt.Errorf("%s: expected a path inside the repository without . and .., got %q", what, p)
+	}
+	return nil
+}
+
+// place is ctx.actions.place: the same artifact at another path.
+func (x *actions) place(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var f *bzl.File
+	var p string
+	if err := starlark.UnpackArgs("place", args, kwargs, "file", &f, "path", &p); err != nil {
+		return nil, err
+	}
+	if err := absolute("place: path", p); err != nil {
+		return nil, err
+	}
+	return &bzl.File{Artifact: f.Artifact, Path: p, Owner: f.Owner}, nil
+}
+
+func (x *actions) view(ctx context.Context) (*loading.View, error) {
+	v, err := x.a.opts.Repos.View(ctx, x.owner.Repo)
+	if err != nil {
+		return nil, err
+	}
+	if v.Root == "" {
+		return nil, fmt.Errorf("repository @%s is part of gorules: it has no folder", x.owner.Repo)
+	}
+	return v, nil
+}
+
+// sourceTree is ctx.actions.source_tree.
+func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var p, mentionedPattern, at string
+	at = action.Workspace
+	gitignore := true
+	var include, exclude, blank, mentionedFiles, mentionedBy, atValue starlark.Value
+	err := starlark.UnpackArgs("source_tree", args, kwargs, "path?", &p, "include?", &include, "exclude?", &exclude,
+		"gitignore?", &gitignore, "blank?", &blank, "mentioned_files?", &mentionedFiles, "mentioned_by?", &mentionedBy,
+		"mentioned_pattern?", &mentionedPattern, "at?", &atValue)
+	if err != nil {
+		return nil, err
+	}
+	if isSet(atValue) {
+		at = textOf(atValue)
+	}
+	if err := absolute("source_tree: at", at); err != nil {
+		return nil, err
+	}
+	if err := inside("source_tree: path", p); err != nil {
+		return nil, err
+	}
+	q := &action.TreeQuery{Gitignore: gitignore}
+	m := &action.Mentioned{Pattern: mentionedPattern}
+	for _, l := range []struct {
+		name string
+		v    starlark.Value
+		to   *[]string
+	}{{"include", include, &q.Include}, {"exclude", exclude, &q.Exclude}, {"blank", blank, &q.Blank}, {"mentioned_files", mentionedFiles, &m.Files}, {"mentioned_by", mentionedBy, &m.By}} {
+		if *l.to, err = stringList("source_tree: "+l.name, l.v); err != nil {
+			return nil, err
+		}
+		for _, g := range *l.to {
+			if !doublestar.ValidatePattern(g) {
+				return nil, fmt.Errorf("source_tree: %s: %q is not a valid glob", l.name, g)
+			}
+		}
+	}
+	if len(m.Files) > 0 || len(m.By) > 0 || m.Pattern != "" {
+		if m.Pattern == "" || len(m.By) == 0 {
+			return nil, fmt.Errorf("source_tree: mentioned_files needs mentioned_by and mentioned_pattern")
+		}
+		re, err := regexp.Compile(m.Pattern)
+		if err != nil {
+			return nil, fmt.Errorf("source_tree: mentioned_pattern: %w", err)
+		}
+		if re.NumSubexp() < 1 {
+			return nil, fmt.Errorf("source_tree: mentioned_pattern: %q has no group for the path", m.Pattern)
+		}
+		q.Mentioned = m
+	}
+	v, err := x.view(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("source_tree: %w", err)
+	}
+	return x.source(at, &action.Source{Root: v.Root, Path: p, Immutable: v.Immutable, Tree: q}), nil
+}
+
+// sourceDir is ctx.actions.source_dir.
+func (x *actions) sourceDir(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var p, at string
+	if err := starlark.UnpackArgs("source_dir", args, kwargs, "path", &p, "at", &at); err != nil {
+		return nil, err
+	}
+	if err := absolute("source_dir: at", at); err != nil {
+		return nil, err
+	}
+	if err := inside("source_dir: path", p); err != nil {
+		return nil, err
+	}
+	v, err := x.view(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("source_dir: %w", err)
+	}
+	return x.source(at, &action.Source{Root: v.Root, Path: p, Immutable: v.Immutable}), nil
+}
+
+// hostTree is ctx.actions.host_tree.
+func (x *actions) hostTree(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var paths starlark.Value
+	if err := starlark.UnpackArgs("host_tree", args, kwargs, "paths", &paths); err != nil {
+		return nil, err
+	}
+	list, err := stringList("host_tree: paths", paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		if err := absolute("host_tree: paths", p); err != nil {
+			return nil, err
+		}
+	}
+	return x.source("/", &action.Source{Host: &action.HostTree{Paths: list}}), nil
+}
+
+func (x *actions) source(at string, s *action.Source) *bzl.File {
+	return &bzl.File{Artifact: &action.Artifact{Path: at, Dir: true, Source: s}, Path: at, Owner: x.owner}
+}

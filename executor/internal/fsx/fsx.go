@@ -1,0 +1,254 @@
+// Package fsx is the one seam through which the store, the action cache and
+// the staging of actions change the file system. Every call passes a [Hook]
+// first, so that a test can fail, or kill the process at, each of them in turn.
+// The package must never add behaviour of its own: no retries, no defaults.
+package fsx
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Op names a kind of call.
+type Op string
+
+// The kinds of call that pass the hook.
+const (
+	Create  Op = "create"
+	Write   Op = "write"
+	Close   Op = "close"
+	Rename  Op = "rename"
+	Link    Op = "link"
+	Symlink Op = "symlink"
+	Mkdir   Op = "mkdir"
+	Remove  Op = "remove"
+	Times   Op = "utimes"
+	Open    Op = "open"
+	Sync    Op = "syncfs"
+)
+
+// A Hook is called before each call; an error it returns is the call's error.
+type Hook func(op Op, path string) error
+
+// FS makes the calls. A nil *FS is the plain file system.
+type FS struct{ Hook Hook }
+
+// Stamp is the modification time of every file and directory that actions see:
+// 2000-01-01 UTC. It is constant so that it tells an action nothing, and late
+// enough for archive formats that begin in 1980.
+var Stamp = time.Unix(946684800, 0)
+
+func (f *FS) ask(op Op, path string) error {
+	if f == nil || f.Hook == nil {
+		return nil
+	}
+	if err := f.Hook(op, path); err != nil {
+		return &fs.PathError{Op: string(op), Path: path, Err: err}
+	}
+	return nil
+}
+
+// A File is a new file being written. It does not embed os.File, whose
+// ReadFrom would pass by the hook.
+type File struct {
+	f  *os.File
+	fs *FS
+}
+
+// Name returns the path it was created at.
+func (f *File) Name() string { return f.f.Name() }
+
+// Fd returns the descriptor, valid until Close.
+func (f *File) Fd() uintptr { return f.f.Fd() }
+
+// Stat describes the file.
+func (f *File) Stat() (fs.FileInfo, error) { return f.f.Stat() }
+
+// CreateTemp makes a new file of the given mode, whatever the umask, with an
+// unpredictable name that begins with a dot and prefix.
+func (f *FS) CreateTemp(dir, prefix string, mode fs.FileMode) (*File, error) {
+	var r [8]byte
+	if _, err := rand.Read(r[:]); err != nil {
+		return nil, fmt.Errorf("temporary name: %w", err)
+	}
+	p := filepath.Join(dir, "."+prefix+hex.EncodeToString(r[:]))
+	return f.Create(p, mode)
+}
+
+// Create makes the new file p of the given mode, whatever the umask.
+func (f *FS) Create(p string, mode fs.FileMode) (*File, error) {
+	if err := f.ask(Create, p); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(p, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, mode)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := file.Stat(); err != nil || info.Mode().Perm() != mode {
+		if err := file.Chmod(mode); err != nil {
+			file.Close()
+			os.Remove(p)
+			return nil, err
+		}
+	}
+	return &File{file, f}, nil
+}
+
+// Write passes the hook and writes.
+func (f *File) Write(p []byte) (int, error) {
+	if err := f.fs.ask(Write, f.f.Name()); err != nil {
+		return 0, err
+	}
+	return f.f.Write(p)
+}
+
+// Close passes the hook and closes.
+func (f *File) Close() error {
+	if err := f.fs.ask(Close, f.f.Name()); err != nil {
+		f.f.Close()
+		return err
+	}
+	return f.f.Close()
+}
+
+// Rename renames a file or directory.
+func (f *FS) Rename(from, to string) error {
+	if err := f.ask(Rename, to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+// Link makes a hard link.
+func (f *FS) Link(from, to string) error {
+	if err := f.ask(Link, to); err != nil {
+		return err
+	}
+	return os.Link(from, to)
+}
+
+// Symlink makes a symbolic link at p.
+func (f *FS) Symlink(target, p string) error {
+	if err := f.ask(Symlink, p); err != nil {
+		return err
+	}
+	return os.Symlink(target, p)
+}
+
+// Mkdir makes one directory.
+func (f *FS) Mkdir(p string, mode fs.FileMode) error {
+	if err := f.ask(Mkdir, p); err != nil {
+		return err
+	}
+	return os.Mkdir(p, mode)
+}
+
+// MkdirAll makes a directory and its parents.
+func (f *FS) MkdirAll(p string, mode fs.FileMode) error {
+	if err := f.ask(Mkdir, p); err != nil {
+		return err
+	}
+	return os.MkdirAll(p, mode)
+}
+
+// Remove removes one file or empty directory.
+func (f *FS) Remove(p string) error {
+	if err := f.ask(Remove, p); err != nil {
+		return err
+	}
+	return os.Remove(p)
+}
+
+// RemoveAll removes a tree, also one with directories that nobody may write.
+func (f *FS) RemoveAll(p string) error {
+	if err := f.ask(Remove, p); err != nil {
+		return err
+	}
+	err := os.RemoveAll(p)
+	if err == nil || !os.IsPermission(err) {
+		return err
+	}
+	filepath.WalkDir(p, func(q string, e fs.DirEntry, err error) error {
+		if e != nil && e.IsDir() {
+			os.Chmod(q, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(p)
+}
+
+// Times sets the modification and access time of p itself.
+func (f *FS) Times(p string, t time.Time) error {
+	if err := f.ask(Times, p); err != nil {
+		return err
+	}
+	ts := unix.NsecToTimespec(t.UnixNano())
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "utimes", Path: p, Err: err}
+	}
+	return nil
+}
+
+// OpenFile opens p for reading, if it is a regular file: it follows no link at
+// p and waits for no FIFO.
+func (f *FS) OpenFile(p string) (*os.File, error) {
+	if err := f.ask(Open, p); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(p, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: p, Err: fmt.Errorf("not a regular file")}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Sweep removes the files of CreateTemp in dir that no living process can still
+// be writing: those a day old.
+func (f *FS) Sweep(dir, prefix string) {
+	es, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range es {
+		if !strings.HasPrefix(e.Name(), "."+prefix) {
+			continue
+		}
+		var st unix.Stat_t
+		p := filepath.Join(dir, e.Name())
+		if unix.Lstat(p, &st) == nil && time.Since(time.Unix(st.Ctim.Unix())) > 24*time.Hour {
+			f.Remove(p)
+		}
+	}
+}
+
+// Syncfs writes everything of the file system that holds p to its disk.
+func (f *FS) Syncfs(p string) error {
+	if err := f.ask(Sync, p); err != nil {
+		return err
+	}
+	d, err := os.Open(p)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return &fs.PathError{Op: "syncfs", Path: p, Err: err}
+	}
+	return nil
+}

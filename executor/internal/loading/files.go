@@ -1,0 +1,170 @@
+package loading
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+)
+
+// Files reads one repository. Paths are slash-separated and relative to its
+// root, which is ".". Loading reads through nothing else, so an implementation
+// that records its calls, missing files and listings included, knows everything
+// that the result depends on. It must be safe for concurrent use.
+type Files interface {
+	ReadFile(path string) ([]byte, error)
+
+	// ReadDir lists a folder, sorted by name.
+	ReadDir(path string) ([]fs.DirEntry, error)
+
+	// Stat follows symbolic links.
+	Stat(path string) (fs.FileInfo, error)
+}
+
+// HostFiles returns the Files of the folder root of this machine.
+func HostFiles(root string) Files { return hostFiles(root) }
+
+type hostFiles string
+
+func (r hostFiles) at(p string) string { return filepath.Join(string(r), filepath.FromSlash(p)) }
+
+func (r hostFiles) ReadFile(p string) ([]byte, error)       { return os.ReadFile(r.at(p)) }
+func (r hostFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(r.at(p)) }
+func (r hostFiles) Stat(p string) (fs.FileInfo, error)      { return os.Stat(r.at(p)) }
+
+// EmbeddedFiles returns the Files of fsys, whose content is part of the program.
+func EmbeddedFiles(fsys fs.FS) Files { return embeddedFiles{fsys} }
+
+type embeddedFiles struct{ fsys fs.FS }
+
+func (e embeddedFiles) ReadFile(p string) ([]byte, error) { return fs.ReadFile(e.fsys, path.Clean(p)) }
+func (e embeddedFiles) ReadDir(p string) ([]fs.DirEntry, error) {
+	return fs.ReadDir(e.fsys, path.Clean(p))
+}
+func (e embeddedFiles) Stat(p string) (fs.FileInfo, error) { return fs.Stat(e.fsys, path.Clean(p)) }
+
+// buildFileNames are the names of BUILD files, the preferred one first.
+var buildFileNames = [...]string{"BUILD.bazel", "BUILD"}
+
+// workspaceFileNames mark the root of a workspace.
+var workspaceFileNames = [...]string{"WORKSPACE", "WORKSPACE.bazel", "MODULE.bazel", "REPO.bazel"}
+
+// tree is a Files whose listings are kept: each folder is listed once.
+type tree struct {
+	Files
+	dirs sync.Map // path -> func() (*dir, error)
+}
+
+// dir is a listed folder.
+type dir struct {
+	entries []fs.DirEntry
+	names   map[string]fs.DirEntry
+}
+
+func newTree(f Files) *tree { return &tree{Files: f} }
+
+// list returns the folder p, "." for the root.
+func (t *tree) list(p string) (*dir, error) {
+	p = path.Clean(p)
+	once, _ := t.dirs.LoadOrStore(p, sync.OnceValues(func() (*dir, error) {
+		entries, err := t.ReadDir(p)
+		if err != nil {
+			return nil, err
+		}
+		d := &dir{entries: entries, names: make(map[string]fs.DirEntry, len(entries))}
+		for _, e := range entries {
+			d.names[e.Name()] = e
+		}
+		return d, nil
+	}))
+	return once.(func() (*dir, error))()
+}
+
+// buildFile returns the BUILD file of a listed folder, or "". A folder called
+// "build" is none on any file system, since names are compared exactly.
+func (t *tree) buildFile(p string, d *dir) string {
+	for _, name := range buildFileNames {
+		if e := d.names[name]; e != nil && t.kind(path.Join(p, name), e) == file {
+			return name
+		}
+	}
+	return ""
+}
+
+// isWorkspace reports whether d is the root of a workspace.
+func (d *dir) isWorkspace() bool {
+	for _, name := range workspaceFileNames {
+		if e := d.names[name]; e != nil && !e.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// findBuildFile looks for the BUILD file of a package without listing its
+// folder. It returns "" if there is none.
+func (t *tree) findBuildFile(pkg string) (string, error) {
+	for _, name := range buildFileNames {
+		info, err := t.Stat(path.Join(pkg, name))
+		switch {
+		case err == nil && !info.IsDir():
+			return name, nil
+		case err != nil && !isMissing(err):
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// entryKind is what a directory entry leads to.
+type entryKind int
+
+const (
+	missing entryKind = iota // a dangling link, or neither file nor folder
+	file
+	folder
+)
+
+// kind follows e, which stands at p.
+func (t *tree) kind(p string, e fs.DirEntry) entryKind {
+	switch e.Type() {
+	case 0:
+		return file
+	case fs.ModeDir:
+		return folder
+	case fs.ModeSymlink:
+		info, err := t.Stat(p)
+		switch {
+		case err != nil:
+			return missing
+		case info.IsDir():
+			if t.isAncestor(p, info) {
+				return missing
+			}
+			return folder
+		case info.Mode().IsRegular():
+			return file
+		}
+	}
+	return missing
+}
+
+// isAncestor reports whether the folder info, reached as p, is one of the
+// folders above p: following such a link would never end.
+func (t *tree) isAncestor(p string, info fs.FileInfo) bool {
+	for p != "." {
+		p = path.Dir(p)
+		if up, err := t.Stat(p); err == nil && os.SameFile(up, info) {
+			return true
+		}
+	}
+	return false
+}
+
+// isMissing reports whether err says that there is no such file. A path that
+// goes through a file, or has a name that is too long or invalid, names none.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) || errors.Is(err, fs.ErrInvalid)
+}

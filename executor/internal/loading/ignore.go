@@ -1,0 +1,110 @@
+package loading
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// ignoreFile names the folders that no package and no glob reaches.
+const ignoreFile = ".bazelignore"
+
+// ignoreSet says which folders of a repository loading does not enter.
+type ignoreSet struct {
+	tree    *tree
+	folders map[string]bool // .bazelignore
+}
+
+// ignored reads .bazelignore; the listing of the root tells whether there is one.
+func (l *Loader) ignored(t *tree) (*ignoreSet, error) {
+	s := &ignoreSet{tree: t, folders: map[string]bool{}}
+	src, err := t.ReadFile(ignoreFile)
+	if isMissing(err) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, &Error{File: ignoreFile, Text: fmt.Sprintf("cannot read the file: %v", cause(err)), Err: err}
+	}
+	lines := bufio.NewScanner(bytes.NewReader(src))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if strings.HasPrefix(line, "/") {
+			return nil, &Error{File: ignoreFile, Line: n, Col: 1, Text: fmt.Sprintf("'%s' is absolute", line), Hint: "write folders relative to the workspace"}
+		}
+		s.folders[path.Clean(line)] = true
+	}
+	return s, lines.Err()
+}
+
+// outputLinks are the names of folders that builds write at the workspace root.
+var outputLinks = map[string]bool{
+	"bazel-bin": true, "bazel-genfiles": true, "bazel-out": true, "bazel-testlogs": true,
+	"gorules-bin": true, "gorules-out": true, "gorules-testlogs": true,
+}
+
+// skips reports whether the entry at p, relative to the repository, is left out.
+func (s *ignoreSet) skips(p string) bool {
+	if s.folders[p] {
+		return true
+	}
+	name := path.Base(p)
+	if name == ".git" {
+		return true
+	}
+	if p != name || !strings.HasPrefix(p, "bazel-") && !strings.HasPrefix(p, "gorules-") {
+		return false
+	}
+	if outputLinks[p] {
+		return true
+	}
+	d, err := s.tree.list(".")
+	return err == nil && d.names[p] != nil && d.names[p].Type()&fs.ModeSymlink != 0
+}
+
+// packagesBelow lists the packages in and under the folder root, sorted.
+func (l *Loader) packagesBelow(t *tree, root string) ([]string, error) {
+	s, err := l.ignored(t)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	var walk func(p string) error
+	walk = func(p string) error {
+		d, err := t.list(p)
+		if err != nil {
+			if isMissing(err) && p == root {
+				return nil
+			}
+			return err
+		}
+		if p != "" && p != root && d.isWorkspace() {
+			return nil
+		}
+		if t.buildFile(p, d) != "" {
+			out = append(out, p)
+		}
+		for _, e := range d.entries {
+			if e.Type().IsRegular() {
+				continue
+			}
+			sub := path.Join(p, e.Name())
+			if s.skips(sub) || t.kind(sub, e) != folder {
+				continue
+			}
+			if err := walk(sub); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if root != "" && s.skips(root) {
+		return nil, nil
+	}
+	return out, walk(root)
+}

@@ -1,0 +1,137 @@
+package loading
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"gorules/executor/internal/bzl"
+)
+
+// Parse parses src, called shown in positions, and checks what its dialect forbids.
+func Parse(src []byte, shown string, d bzl.FileKind) (*syntax.File, error) {
+	if !utf8.Valid(src) {
+		line := 1 + strings.Count(string(src[:firstInvalid(src)]), "\n")
+		return nil, &Error{File: shown, Line: line, Col: 1, Text: "the file is not UTF-8", Hint: "save it in the encoding UTF-8"}
+	}
+	f, err := bzl.Options(d).Parse(shown, src, 0)
+	if err != nil {
+		return nil, Diagnose(err)
+	}
+	if d == bzl.BzlFile {
+		err = checkLoadsFirst(f)
+	} else {
+		err = checkNoControl(f, map[bzl.FileKind]string{bzl.BuildFile: "BUILD", bzl.WorkspaceFile: "WORKSPACE"}[d])
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func firstInvalid(src []byte) int {
+	for i := 0; i < len(src); {
+		r, n := utf8.DecodeRune(src[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return len(src)
+}
+
+// checkLoadsFirst refuses a load() after another statement than a doc string.
+func checkLoadsFirst(f *syntax.File) error {
+	other := false
+	for i, s := range f.Stmts {
+		switch s := s.(type) {
+		case *syntax.LoadStmt:
+			if other {
+				return At(s.Load, "move it to the top of the file", "load statements must appear before any other statement")
+			}
+		case *syntax.ExprStmt:
+			if lit, ok := s.X.(*syntax.Literal); ok && lit.Token == syntax.STRING && i == 0 {
+				continue
+			}
+			other = true
+		default:
+			other = true
+		}
+	}
+	return nil
+}
+
+// checkNoControl refuses, in Bazel's words, what only .bzl files may hold.
+func checkNoControl(f *syntax.File, kind string) error {
+	var first error
+	refuse := func(pos syntax.Position, hint, format string) {
+		if first == nil {
+			first = At(pos, hint, format, kind)
+		}
+	}
+	syntax.Walk(f, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.DefStmt:
+			refuse(n.Def, "You may move the function to a .bzl file and load it.", "functions may not be defined in %s files.")
+		case *syntax.LambdaExpr:
+			refuse(n.Lambda, "You may move the function to a .bzl file and load it.", "functions may not be defined in %s files.")
+		case *syntax.ForStmt:
+			refuse(n.For, "You may inline the loop, move it to a function definition (in a .bzl file), or as a last resort, use a list comprehension.",
+				"for statements are not allowed in %s files.")
+		case *syntax.WhileStmt:
+			refuse(n.While, "You may move it to a function definition (in a .bzl file).", "while statements are not allowed in %s files.")
+		case *syntax.IfStmt:
+			refuse(n.If, "You may move conditional logic to a function definition (in a .bzl file), or for simple cases, use an if expression.",
+				"if statements are not allowed in %s files.")
+		case *syntax.CallExpr:
+			for _, arg := range n.Args {
+				u, ok := arg.(*syntax.UnaryExpr)
+				switch {
+				case ok && u.Op == syntax.STAR:
+					refuse(u.OpPos, "Pass the arguments in explicitly.", "*args arguments are not allowed in %s files.")
+				case ok && u.Op == syntax.STARSTAR:
+					refuse(u.OpPos, "Pass the arguments in explicitly.", "**kwargs arguments are not allowed in %s files.")
+				}
+			}
+		}
+		return first == nil
+	})
+	return first
+}
+
+// cause is the system's own word for a failed read: "permission denied", not
+// the whole path that the message has already.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// Compile resolves the names of f. An error suggests near names.
+func Compile(f *syntax.File, predeclared starlark.StringDict) (*starlark.Program, error) {
+	prog, err := starlark.FileProgram(f, predeclared.Has)
+	var list resolve.ErrorList
+	if err == nil || !errors.As(err, &list) {
+		return prog, Diagnose(err)
+	}
+	names := append(predeclared.Keys(), starlark.Universe.Keys()...)
+	if m, ok := f.Module.(*resolve.Module); ok {
+		for _, b := range slices.Concat(m.Globals, m.Locals) {
+			names = append(names, b.First.Name)
+		}
+	}
+	for i, e := range list {
+		if name, ok := strings.CutPrefix(e.Msg, "undefined: "); ok && !strings.Contains(name, " ") {
+			list[i].Msg = "name '" + name + "' is not defined" + Suggest(name, names)
+		}
+	}
+	return nil, Diagnose(list)
+}

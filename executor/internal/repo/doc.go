@@ -1,0 +1,23 @@
+// Package repo finds the repositories of a build: the main workspace, those
+// that WORKSPACE (or MODULE.bazel) declares, those that a workspace consumed
+// through local_repository declares itself, and those embedded in the program.
+// Its one entry is Repositories:
+//
+//	r, err := repo.New(repo.Options{Workspace: dir, OutputRoot: out, Embedded: rules.FS, ...})
+//	l := r.Loader()                       // loads packages of all repositories
+//	v, err := r.View(ctx, "crates")       // where one is; fetched if it is not there yet
+//	err = r.FetchAll(ctx)                 // `gorules fetch`
+//	regs, err := r.Registered(ctx)        // register_toolchains, register_execution_platforms
+//	ok := r.Fresh(names)                  // nothing that the fetches read has changed
+//
+// A fetched repository is the folder <output root>/external/<name>. It is made
+// in place, since rules may write its absolute path into it, and the marker
+// beside it, @<name>.marker, is written last: a folder without marker is not
+// looked at. The marker holds what the fetch depended on (rule text, attributes,
+// variables, files, programs found); the rule runs again only if that changed.
+// While it runs, what was there before is kept aside and is put back if it fails.
+//
+// Names: a repository declared by the root workspace keeps its name, one
+// declared by the nested workspace R is R+name. The package must never build
+// anything, and nothing it does may depend on which target was asked for.
+package repo

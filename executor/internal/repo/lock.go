@@ -1,0 +1,140 @@
+package repo
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"gorules/executor/internal/loading"
+)
+
+// lockFileName is the file at the workspace root with facts that nothing else pins.
+const lockFileName = "gorules.lock"
+
+const lockHeader = "# What other lock files do not pin: one sorted line a fact. Written by gorules; keep it under version control.\n"
+
+// lockFile is gorules.lock: lines "key value". It is read at the first use.
+type lockFile struct {
+	path  string
+	mode  LockfileMode
+	files loading.Files
+
+	mu    sync.Mutex
+	facts map[string]string // nil until read
+	lines map[string]int    // where they stand
+	dirty bool
+}
+
+func newLockFile(workspace string, mode LockfileMode, files loading.Files) *lockFile {
+	return &lockFile{path: filepath.Join(workspace, lockFileName), mode: mode, files: files}
+}
+
+// read fills facts; the lock is held.
+func (l *lockFile) read() error {
+	if l.facts != nil {
+		return nil
+	}
+	src, err := l.files.ReadFile(lockFileName)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading %s: %w", lockFileName, err)
+	}
+	facts, lines := map[string]string{}, map[string]int{}
+	for i, line := range strings.Split(string(src), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value, ok := strings.Cut(line, " ")
+		bad := ""
+		if !ok || strings.HasPrefix(line, "<<<<<<<") || strings.HasPrefix(line, ">>>>>>>") || strings.HasPrefix(line, "=======") {
+			bad = "expected a line 'KEY VALUE', got '" + line + "'"
+		} else if old, twice := facts[key]; twice && old != value {
+			bad = fmt.Sprintf("'%s' stands here with another value than in line %d", key, lines[key])
+		}
+		if bad != "" {
+			return &loading.Error{File: lockFileName, Line: i + 1, Col: 1, Text: bad, Hint: "keep the right line of the two and delete the other"}
+		}
+		facts[key], lines[key] = value, i+1
+	}
+	l.facts, l.lines = facts, lines
+	return nil
+}
+
+// get returns the value of a key and whether there is one.
+func (l *lockFile) get(key string) (string, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.read(); err != nil {
+		return "", false, err
+	}
+	v, ok := l.facts[key]
+	return v, ok, nil
+}
+
+// add makes sure that the lock file says value for key.
+func (l *lockFile) add(key, value string) error {
+	if key == "" || strings.ContainsAny(key, " \t\r\n#") || value == "" || strings.ContainsAny(value, "\r\n") || strings.TrimSpace(value) != value {
+		return fmt.Errorf("%s: a key is one word and a value one line, got %q %q", lockFileName, key, value)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.read(); err != nil {
+		return err
+	}
+	old, ok := l.facts[key]
+	switch {
+	case ok && old == value:
+		return nil
+	case ok:
+		return &loading.Error{File: lockFileName, Line: l.lines[key], Col: 1,
+			Text: fmt.Sprintf("%s is pinned to\n        %s\n    but is now\n        %s", key, old, value),
+			Hint: "if that is intended, delete the line and run again; otherwise something upstream was replaced"}
+	case l.mode == LockError:
+		return &loading.Error{File: lockFileName,
+			Text: fmt.Sprintf("a fact is missing and --lockfile_mode=error forbids to add it: %s %s", key, value),
+			Hint: "run gorules fetch without that option and commit " + lockFileName}
+	}
+	l.facts[key], l.dirty = value, true
+	return nil
+}
+
+// flush writes what was added, to a temporary file that is renamed.
+func (l *lockFile) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.dirty {
+		return nil
+	}
+	var b bytes.Buffer
+	b.WriteString(lockHeader)
+	for _, key := range sorted(l.facts) {
+		fmt.Fprintf(&b, "%s %s\n", key, l.facts[key])
+	}
+	if err := writeFile(l.path, b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", lockFileName, err)
+	}
+	l.dirty = false
+	return nil
+}
+
+// writeFile replaces a file in one step.
+func writeFile(path string, content []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

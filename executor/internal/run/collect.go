@@ -1,0 +1,339 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/tree"
+)
+
+// finder tells in which directory of this machine an output path is made, and
+// where in it.
+type finder func(output string) (dir, rel string, ok bool)
+
+// refused is a reason for which a thing cannot be an output: the action's
+// fault, not the tool's.
+type refused struct{ reason string }
+
+func (r *refused) Error() string { return r.reason }
+
+func refuse(format string, args ...any) error { return &refused{fmt.Sprintf(format, args...)} }
+
+// collect takes the outputs of b into the store. No process of the action may
+// be alive. failure says which of them the action owes. complete is false
+// after a stored failure, which owes nothing.
+func (l *Local) collect(ctx context.Context, b *action.Bound, find finder, early map[string]action.Content, complete bool) (outputs map[string]action.Content, failure string, err error) {
+	outputs = map[string]action.Content{}
+	var missing []string
+	for _, o := range b.Outputs {
+		var c action.Content
+		var reason string
+		if was, ok := early[o.Path]; ok {
+			c, reason, err = l.again(ctx, o, find, was)
+		} else {
+			c, reason, err = l.output(ctx, o, find)
+		}
+		switch {
+		case err != nil:
+			return nil, "", fmt.Errorf("collecting %s: %w", o.Path, err)
+		case reason == absent && (o.Optional || !complete && early[o.Path] == (action.Content{})):
+		case reason == absent:
+			missing = append(missing, o.Path)
+		case reason != "":
+			return nil, fmt.Sprintf("output %s %s", o.Path, reason), nil
+		default:
+			outputs[o.Path] = c
+		}
+	}
+	if len(missing) > 0 {
+		return nil, "did not make " + strings.Join(missing, ", "), nil
+	}
+	return outputs, "", nil
+}
+
+// absent is the failure of an output that is not there.
+const absent = "was not made"
+
+// again checks that an early output is still what it was when it was announced.
+func (l *Local) again(ctx context.Context, o action.BoundOutput, find finder, was action.Content) (action.Content, string, error) {
+	if o.Dir {
+		c, reason, err := l.output(ctx, o, find)
+		if err == nil && reason == "" && c.Tree.Digest() != was.Tree.Digest() {
+			reason = changed
+		}
+		return was, reason, err
+	}
+	dir, rel, _ := find(o.Path)
+	f, x, err := openOutput(dir, rel)
+	var r *refused
+	if errors.As(err, &r) {
+		return was, r.reason, nil
+	}
+	if err != nil {
+		return was, "", err
+	}
+	defer f.Close()
+	h := digest.NewHasher()
+	if _, err := f.WriteTo(h); err != nil {
+		return was, "", err
+	}
+	if h.Digest() != was.File || x != was.Executable {
+		return was, changed, nil
+	}
+	return was, "", nil
+}
+
+const changed = "changed after it was announced as complete"
+
+// output copies one output into the store. failure is absent or another reason
+// for which it cannot be taken.
+func (l *Local) output(ctx context.Context, o action.BoundOutput, find finder) (c action.Content, failure string, err error) {
+	dir, rel, ok := find(o.Path)
+	if !ok {
+		return c, "", fmt.Errorf("output %s has no place", o.Path)
+	}
+	switch {
+	case o.Dir:
+		c.Tree, err = l.directory(ctx, dir, rel)
+	case o.Link:
+		c.Symlink, err = linkOutput(dir, rel)
+	default:
+		c.File, c.Executable, err = l.file(ctx, dir, rel)
+	}
+	var r *refused
+	if errors.As(err, &r) {
+		return action.Content{}, r.reason, nil
+	}
+	return c, "", err
+}
+
+// openAt opens rel below dir without following any symbolic link.
+func openAt(dir *os.File, rel string, flags int) (*os.File, error) {
+	how := &unix.OpenHow{
+		Flags:   uint64(flags) | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	retried := false
+	for {
+		fd, err := unix.Openat2(int(dir.Fd()), rel, how)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), rel)), nil
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+			continue
+		case errors.Is(err, unix.EACCES) && flags&unix.O_PATH == 0 && !retried:
+			// The action took its own right to read, which it could have left.
+			retried = true
+			if !allowRead(dir, rel) {
+				return nil, refuse("cannot be read: permission denied")
+			}
+			continue
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+			return nil, refuse(absent)
+		case errors.Is(err, unix.ELOOP):
+			return nil, refuse("is a symbolic link, or below one; a link is an output only if the rule declares it with declare_symlink")
+		case errors.Is(err, unix.ENXIO):
+			return nil, refuse("is a socket or a device; only files, folders and symbolic links can be outputs")
+		}
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(dir.Name(), rel), Err: err}
+	}
+}
+
+// allowRead gives the owner, who this process is, the right to read rel below dir.
+func allowRead(dir *os.File, rel string) bool {
+	p, err := openAt(dir, rel, unix.O_PATH)
+	if err != nil {
+		return false
+	}
+	defer p.Close()
+	info, err := p.Stat()
+	if err != nil {
+		return false
+	}
+	mode := info.Mode().Perm() | 0o400
+	if info.IsDir() {
+		mode |= 0o700
+	}
+	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", p.Fd()), mode) == nil
+}
+
+// openOutput opens the regular file rel below the folder dir.
+func openOutput(dir, rel string) (*os.File, bool, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, false, err
+	}
+	defer d.Close()
+	return openRegular(d, rel)
+}
+
+func openRegular(dir *os.File, rel string) (f *os.File, executable bool, err error) {
+	f, err = openAt(dir, rel, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = refuse("is %s, not a file", kindOf(info.Mode()))
+	}
+	if err != nil {
+		f.Close()
+		return nil, false, err
+	}
+	return f, info.Mode()&0o111 != 0, nil
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	}
+	return "a file"
+}
+
+func (l *Local) file(ctx context.Context, dir, rel string) (digest.Digest, bool, error) {
+	f, x, err := openOutput(dir, rel)
+	if err != nil {
+		return digest.Digest{}, false, err
+	}
+	defer f.Close()
+	d, err := l.store.Add(ctx, f, x)
+	return d, x, err
+}
+
+func linkOutput(dir, rel string) (string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	defer d.Close()
+	return readLink(d, rel)
+}
+
+func readLink(dir *os.File, rel string) (string, error) {
+	parent, err := openAt(dir, path.Dir(rel), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return "", err
+	}
+	defer parent.Close()
+	buf := make([]byte, 4096)
+	n, err := unix.Readlinkat(int(parent.Fd()), path.Base(rel), buf)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return "", refuse(absent)
+	case errors.Is(err, unix.EINVAL):
+		return "", refuse("is not a symbolic link, which the rule declares")
+	case err != nil:
+		return "", &fs.PathError{Op: "readlink", Path: rel, Err: err}
+	}
+	return string(buf[:n]), nil
+}
+
+// directory takes the folder rel below dir.
+func (l *Local) directory(ctx context.Context, dir, rel string) (*tree.Tree, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if rel == "" {
+		rel = "."
+	}
+	root, err := openAt(d, rel, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	if info, err := root.Stat(); err != nil {
+		return nil, err
+	} else if !info.IsDir() {
+		return nil, refuse("is %s, not a folder", kindOf(info.Mode()))
+	}
+	return l.walk(ctx, root, "")
+}
+
+// walk takes the open folder dir, which is at below of the output.
+func (l *Local) walk(ctx context.Context, dir *os.File, below string) (*tree.Tree, error) {
+	es, err := dir.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]tree.Entry, 0, len(es))
+	for _, e := range es {
+		p := path.Join(below, e.Name())
+		te := tree.Entry{Name: e.Name()}
+		switch {
+		case !validName(e.Name()):
+			return nil, refuse("has a name that is not UTF-8: %q", p)
+		case e.IsDir():
+			te.Kind = tree.Dir
+			sub, err := openAt(dir, e.Name(), unix.O_RDONLY|unix.O_DIRECTORY)
+			if err == nil {
+				te.Dir, err = l.walk(ctx, sub, p)
+				sub.Close()
+			}
+			if err != nil {
+				return nil, inside(p, err)
+			}
+		case e.Type()&fs.ModeSymlink != 0:
+			te.Kind = tree.Link
+			if te.Target, err = readLink(dir, e.Name()); err != nil {
+				return nil, inside(p, err)
+			}
+			if leaves(p, te.Target) {
+				return nil, refuse("has a symbolic link that leads out of it: %s -> %s; use a relative target inside the output", p, te.Target)
+			}
+		case e.Type().IsRegular():
+			f, x, err := openRegular(dir, e.Name())
+			if err != nil {
+				return nil, inside(p, err)
+			}
+			te.Executable = x
+			te.File, err = l.store.Add(ctx, f, x)
+			f.Close()
+			if err != nil {
+				return nil, err
+			}
+		default:
+			return nil, refuse("has %s in it: %s; only files, folders and symbolic links can be outputs", kindOf(e.Type()), p)
+		}
+		entries = append(entries, te)
+	}
+	return tree.New(entries, "")
+}
+
+// inside names the place in a refusal that came from below.
+func inside(p string, err error) error {
+	var r *refused
+	if errors.As(err, &r) && !strings.HasPrefix(r.reason, "has ") {
+		return refuse("has something at %s that %s", p, r.reason)
+	}
+	return err
+}
+
+// leaves reports whether a link at p, relative to the output, leads out of it.
+func leaves(p, target string) bool {
+	if path.IsAbs(target) {
+		return true
+	}
+	to := path.Join(path.Dir(p), target)
+	return to == ".." || strings.HasPrefix(to, "../")
+}

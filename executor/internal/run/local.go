@@ -1,0 +1,213 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/cas"
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/fsx"
+	"gorules/executor/internal/sandbox"
+)
+
+// What Result.Runner says.
+const (
+	SandboxRunner = "linux-sandbox"
+	HostRunner    = "local"
+)
+
+// Executor runs one laid-out process; sandbox.Pool is one.
+type Executor interface {
+	Run(ctx context.Context, p *sandbox.Plan) (sandbox.Result, error)
+}
+
+// LocalOptions configure a Local.
+type LocalOptions struct {
+	// Root is a folder for materialised trees and scratch directories, on the
+	// file system of Store (elsewhere it works, by copying).
+	Root string
+
+	Store    *cas.Disk
+	Sources  Sources // may be nil
+	Executor Executor
+	FS       *fsx.FS
+
+	// MaxTreeFiles bounds the materialised trees that are kept for later
+	// builds, in files; 0 means 500,000.
+	MaxTreeFiles int
+}
+
+// Local is the Runner of this machine.
+type Local struct {
+	store    *cas.Disk
+	blobs    blobs
+	executor Executor
+	fs       *fsx.FS
+	trees    *Trees
+	scratch  *scratch
+	maxFiles int
+
+	mu   sync.Mutex
+	seen map[digest.Digest]bool
+}
+
+// NewLocal opens the folders under o.Root.
+func NewLocal(o LocalOptions) (*Local, error) {
+	trees, err := OpenTrees(filepath.Join(o.Root, "trees"), o.Store, o.Sources, o.FS)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openScratch(filepath.Join(o.Root, "scratch"), o.FS)
+	if err != nil {
+		return nil, err
+	}
+	l := &Local{
+		store: o.Store, blobs: blobs{o.Store, o.Sources, o.FS}, executor: o.Executor, fs: o.FS,
+		trees: trees, scratch: s, maxFiles: o.MaxTreeFiles, seen: map[digest.Digest]bool{},
+	}
+	if l.maxFiles == 0 {
+		l.maxFiles = 500_000
+	}
+	return l, nil
+}
+
+// Trees returns the materialised trees.
+func (l *Local) Trees() *Trees { return l.trees }
+
+// Close waits for what runs in the background, drops old trees and removes the
+// scratch directories. No Run may be under way.
+func (l *Local) Close() error {
+	return errors.Join(l.trees.Trim(l.maxFiles), l.scratch.close())
+}
+
+// first reports whether it is called for d for the first time.
+func (l *Local) first(d digest.Digest) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.seen[d]
+	l.seen[d] = true
+	return !was
+}
+
+// Run implements Runner. A failed action that has explanations to give is run
+// once more under a tracer, to learn what it was refused; its result stays
+// that of the first run.
+func (l *Local) Run(ctx context.Context, b *action.Bound, obs Observer) (Result, error) {
+	if b.NoSandbox {
+		return l.runOnHost(ctx, b, obs)
+	}
+	res, err := l.once(ctx, b, obs, false)
+	if err != nil {
+		return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
+	}
+	failed := res.ExitCode != 0 || res.Signal != 0 || res.Failure != ""
+	if failed && !res.TimedOut && b.Spec != nil && len(b.Spec.Explain) > 0 {
+		again, err := l.once(ctx, b, phases{obs}, true)
+		if err != nil && ctx.Err() != nil {
+			return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
+		}
+		if err == nil { // a host without a tracer explains nothing, and that is all
+			res.Accesses = again.Accesses
+		}
+	}
+	return res, nil
+}
+
+func (l *Local) once(ctx context.Context, b *action.Bound, obs Observer, trace bool) (Result, error) {
+	lay, err := l.layOut(ctx, b)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { l.scratch.put(lay.taken) }()
+	out, errs := l.capture(nil), l.capture(nil)
+	defer out.discard()
+	defer errs.discard()
+	early := l.watch(ctx, b, lay.find, obs)
+	errs.line = early.line
+
+	plan := &sandbox.Plan{
+		Mounts: lay.mounts, Symlinks: lay.links, Dirs: lay.dirs,
+		Argv: b.Argv, Env: environ(b.Env), Dir: b.Workdir,
+		Stdout: out, Stderr: errs,
+		Loopback: b.Loopback, Timeout: timeout(b), Trace: trace,
+	}
+	tell(obs, PhaseObserver.Started)
+	start := time.Now()
+	sr, err := l.executor.Run(ctx, plan)
+	tell(obs, PhaseObserver.Ended)
+	announced, earlyErr := early.wait()
+	res := Result{
+		ExitCode: sr.ExitCode, Signal: int(sr.Signal), TimedOut: sr.TimedOut,
+		Start: start.Add(sr.Setup), Wall: sr.Wall, Runner: SandboxRunner, Accesses: sr.Refused,
+	}
+	var step *sandbox.StepError
+	if errors.As(err, &step) && step.Step == "exec" {
+		res.ExitCode, res.Failure, err = 127, "cannot run "+argv0(b)+": "+reason(step), nil
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	if err := errors.Join(earlyErr, res.texts(ctx, l.store, out, errs)); err != nil {
+		return Result{}, err
+	}
+	return res, l.finish(ctx, b, &res, lay.find, announced, trace)
+}
+
+// finish collects the outputs of an action that succeeded so far.
+func (l *Local) finish(ctx context.Context, b *action.Bound, res *Result, find finder, announced map[string]action.Content, trace bool) error {
+	if trace || !res.OK(b) {
+		return nil
+	}
+	outputs, failure, err := l.collect(ctx, b, find, announced, res.ExitCode == 0)
+	res.Outputs, res.Failure = outputs, failure
+	return err
+}
+
+func timeout(b *action.Bound) time.Duration {
+	if b.Timeout <= 0 {
+		return action.DefaultTimeout
+	}
+	return b.Timeout
+}
+
+func argv0(b *action.Bound) string {
+	if len(b.Argv) == 0 {
+		return "an empty command"
+	}
+	return b.Argv[0]
+}
+
+func reason(e *sandbox.StepError) string {
+	if e.Errno != 0 {
+		return e.Errno.Error()
+	}
+	return e.Reason
+}
+
+func environ(env map[string]string) []string {
+	out := make([]string, 0, len(env))
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		out = append(out, k+"="+env[k])
+	}
+	return out
+}
+
+func tell(obs Observer, what func(PhaseObserver)) {
+	if p, ok := obs.(PhaseObserver); ok {
+		what(p)
+	}
+}
+
+// phases passes on everything but early outputs, which were announced before.
+type phases struct{ obs Observer }
+
+func (phases) Early(string, action.Content) {}
+func (p phases) Started()                   { tell(p.obs, PhaseObserver.Started) }
+func (p phases) Ended()                     { tell(p.obs, PhaseObserver.Ended) }

@@ -1,0 +1,372 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gorules/executor/internal/sandbox"
+)
+
+func TestResult(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{Grace: 200 * time.Millisecond})
+	for _, c := range []struct {
+		name, script string
+		code         int
+		sig          syscall.Signal
+		out          string
+	}{
+		{"ok", "echo hi", 0, 0, "hi\n"},
+		{"exit 3", "exit 3", 3, 0, ""},
+		{"stderr in order", "echo a; echo b >&2; echo c", 0, 0, "a\nb\nc\n"},
+		{"abort", "kill -ABRT $$", 134, syscall.SIGABRT, ""},
+		{"segv", "kill -SEGV $$", 139, syscall.SIGSEGV, ""},
+		{"kill", "kill -KILL $$", 137, syscall.SIGKILL, ""},
+		{"orphans die", "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'trap \"\" TERM; sleep 1000' &) ; echo done", 0, 0, "done\n"},
+		{"reaped orphan is not the result", "(sh -c 'exit 9' &) ; sleep 0.1; exit 4", 4, 0, ""},
+		{"stdin is empty", "cat", 0, 0, ""},
+		{"redirection to stdout", "echo x >/dev/stdout; echo y >/dev/stderr", 0, 0, "x\ny\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			start := time.Now()
+			res, out := run(t, p, shell(c.script))
+			if res.ExitCode != c.code || res.Signal != c.sig || out != c.out || res.TimedOut {
+				t.Errorf("got %+v %q", res, out)
+			}
+			if d := time.Since(start); d > 5*time.Second {
+				t.Errorf("took %v", d)
+			}
+			if res.Wall <= 0 || res.MaxRSS <= 0 {
+				t.Errorf("no measurements: %+v", res)
+			}
+		})
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{Grace: 200 * time.Millisecond})
+	for _, c := range []struct {
+		name, script, out string
+		min               time.Duration
+	}{
+		{"ends on SIGTERM", "trap 'echo bye; exit 7' TERM; sleep 1000 & wait", "bye\n", 0},
+		{"ignores SIGTERM, pipe held by grandchildren", "trap '' TERM; setsid sleep 1000 & sleep 1000", "", 200 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			plan := shell(c.script)
+			plan.Timeout = 200 * time.Millisecond
+			start := time.Now()
+			res, out := run(t, p, plan)
+			d := time.Since(start)
+			if !res.TimedOut || res.OK() || out != c.out {
+				t.Errorf("got %+v %q", res, out)
+			}
+			if d < 200*time.Millisecond+c.min || d > 3*time.Second {
+				t.Errorf("took %v", d)
+			}
+		})
+	}
+	// The slot is as good as new.
+	want(t, p, shell("echo again"), "again")
+}
+
+func TestCancel(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{Grace: 200 * time.Millisecond})
+	for _, script := range []string{"sleep 1000", "trap '' TERM; while :; do sleep 1; done"} {
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(150*time.Millisecond, cancel)
+		start := time.Now()
+		_, err := p.Run(ctx, shell(script))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%q: error %v", script, err)
+		}
+		if d := time.Since(start); d > 3*time.Second {
+			t.Errorf("%q: took %v", script, d)
+		}
+		if _, err := p.Run(ctx, shell("true")); !errors.Is(err, context.Canceled) {
+			t.Errorf("run with an ended context: %v", err)
+		}
+	}
+	want(t, p, shell("echo again"), "again")
+}
+
+func TestKillAndClose(t *testing.T) {
+	p := newPool(t, 3, sandbox.Options{})
+	errs := make(chan error)
+	for range 3 {
+		go func() {
+			_, err := p.Run(context.Background(), shell("trap '' TERM; sleep 1000"))
+			errs <- err
+		}()
+	}
+	time.Sleep(200 * time.Millisecond)
+	start := time.Now()
+	p.Kill()
+	for range 3 {
+		if err := <-errs; !errors.Is(err, sandbox.ErrKilled) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if d := time.Since(start); d > 3*time.Second {
+		t.Errorf("took %v", d)
+	}
+	if _, err := p.Run(context.Background(), shell("true")); !errors.Is(err, sandbox.ErrKilled) {
+		t.Errorf("after Kill: %v", err)
+	}
+	q := sandbox.NewPool(1, sandbox.Options{})
+	want(t, q, shell("echo ok"), "ok")
+	if err := q.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := q.Run(context.Background(), shell("true")); !errors.Is(err, sandbox.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestHelperDies(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	want(t, p, shell("echo ok"), "ok")
+	for _, pid := range children(t, os.Getpid()) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if _, err := p.Run(context.Background(), shell("true")); err == nil {
+		t.Error("a run with a dead helper succeeded")
+	}
+	want(t, p, shell("echo ok"), "ok")
+}
+
+func TestLargeArguments(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	args := []string{"args"}
+	for range 10 {
+		args = append(args, strings.Repeat("x", 100<<10))
+	}
+	want(t, p, probe(args...), "10 1024000")
+	want(t, p, shell("echo small"), "small")
+	_, err := p.Run(context.Background(), probe("args", strings.Repeat("x", 1<<20)))
+	var se *sandbox.StepError
+	if !errors.As(err, &se) || se.Step != "exec" || !errors.Is(err, syscall.E2BIG) {
+		t.Errorf("one argument beyond the kernel's limit: %v", err)
+	}
+}
+
+func TestMounts(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "f")
+	out := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	for _, err := range []error{os.WriteFile(file, []byte("original\n"), 0o644), os.Symlink(dir, link), os.Mkdir(filepath.Join(dir, "sub"), 0o755)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan := shell(`set -e
+echo changed >/ov/f; rm -r /ov/sub; mkdir /ov/sub; mkdir /ov/d; mv /ov/d /ov/e; cat /ov/f
+echo out >/ov/out/result
+cat /one; (echo x >/one) 2>/dev/null || echo ro
+cat /deep/er/ro/f
+echo t >/ro/tmp/t; cat /ro/tmp/t
+readlink /l; cat /l/file; cat /etc/extra; ls -A $HOME; pwd; umask`)
+	plan.Env = []string{"HOME=/home/x", "PATH=/bin:/usr/bin"}
+	plan.Dir = "/work/dir"
+	plan.Dirs = []string{"/l2/deep"}
+	plan.Symlinks = []sandbox.Symlink{{Path: "/l", Target: "/l2/deep"}}
+	plan.Files = []sandbox.File{{Path: "/l2/deep/file", Data: []byte("file\n")}, {Path: "/etc/extra", Data: []byte("extra\n")}}
+	ro := t.TempDir()
+	if err := os.Mkdir(filepath.Join(ro, "tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	plan.Mounts = append(plan.Mounts,
+		sandbox.Mount{Target: "/ov/out", Source: out, Kind: sandbox.BindRW},
+		sandbox.Mount{Target: "/ov", Source: dir, Kind: sandbox.Overlay},
+		sandbox.Mount{Target: "/one", Source: file, Kind: sandbox.BindRO},
+		sandbox.Mount{Target: "/deep/er/ro", Source: link, Kind: sandbox.BindRO},
+		sandbox.Mount{Target: "/ro/tmp", Kind: sandbox.Tmpfs},
+		sandbox.Mount{Target: "/ro", Source: ro, Kind: sandbox.BindRO},
+	)
+	want(t, p, plan, "changed\noriginal\nro\noriginal\nt\n/l2/deep\nfile\nextra\n/work/dir\n0022")
+	if b, _ := os.ReadFile(file); string(b) != "original\n" {
+		t.Errorf("an overlay write reached the host: %q", b)
+	}
+	if b, _ := os.ReadFile(filepath.Join(out, "result")); string(b) != "out\n" {
+		t.Errorf("a bind write did not reach the host: %q", b)
+	}
+	for _, d := range []string{dir, ro} {
+		if es, _ := os.ReadDir(d); len(es) > 2 {
+			t.Errorf("something was left in %s: %v", d, es)
+		}
+	}
+}
+
+func TestRootDir(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	root, outside := t.TempDir(), t.TempDir()
+	stored := filepath.Join(t.TempDir(), "stored")
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(root, "etc"), 0o755),
+		os.WriteFile(stored, []byte("from the store\n"), 0o644),
+		os.Link(stored, filepath.Join(root, "etc/passwd")),
+		// A hostile input: creating a mount point must not follow it out.
+		os.Symlink("/host"+outside, filepath.Join(root, "evil")),
+		os.Symlink("../../../../.."+outside, filepath.Join(root, "evil2")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 { // the second time everything is there
+		plan := shell("cat /etc/passwd; (echo x >/etc/passwd) 2>/dev/null || echo ro; (echo x >/new) 2>/dev/null || echo ro; cat /etc/hosts; echo x >/out/x")
+		plan.RootDir = root
+		out := t.TempDir()
+		plan.Mounts = append(plan.Mounts, sandbox.Mount{Target: "/out", Source: out, Kind: sandbox.BindRW})
+		want(t, p, plan, "from the store\nro\nro\n127.0.0.1 localhost gorules\n::1 localhost")
+		if _, err := os.Stat(filepath.Join(out, "x")); err != nil {
+			t.Errorf("round %d: %v", i, err)
+		}
+	}
+	for _, d := range []string{"/evil/d", "/evil2/d"} {
+		plan := shell("true")
+		plan.RootDir = root
+		plan.Dirs = []string{d}
+		if _, err := p.Run(context.Background(), plan); err == nil {
+			t.Errorf("a directory behind a dangling link was created")
+		}
+	}
+	if es, err := os.ReadDir(outside); err != nil || len(es) != 0 {
+		t.Errorf("the plan escaped from its root: %v %v", es, err)
+	}
+	if b, _ := os.ReadFile(stored); string(b) != "from the store\n" {
+		t.Errorf("the store was written: %q", b)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	name := filepath.Join(t.TempDir(), "log")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	plan := shell("echo out; echo reopened >>/dev/stdout; echo err >&2; echo extra >&3")
+	var stderr bytes.Buffer
+	plan.Stdout, plan.Stderr, plan.ExtraFiles = f, &stderr, []*os.File{w}
+	if res, err := p.Run(context.Background(), plan); err != nil || !res.OK() {
+		t.Fatal(res, err)
+	}
+	_ = w.Close()
+	var extra bytes.Buffer
+	if _, err := extra.ReadFrom(r); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := os.ReadFile(name)
+	if string(b) != "out\nreopened\n" || stderr.String() != "err\n" || extra.String() != "extra\n" {
+		t.Errorf("got %q %q %q", b, stderr.String(), extra.String())
+	}
+	plan = shell("seq 1 200000")
+	var big bytes.Buffer
+	plan.Stdout = &big
+	if res, err := p.Run(context.Background(), plan); err != nil || !res.OK() || big.Len() != 1288895 {
+		t.Errorf("large output: %+v %v, %d bytes", res, err, big.Len())
+	}
+	plan = shell("seq 1 200000")
+	plan.Stdout = failingWriter{}
+	if _, err := p.Run(context.Background(), plan); !errors.Is(err, errDiskFull) {
+		t.Errorf("a writer that fails: %v", err)
+	}
+	want(t, p, shell("echo quiet >/dev/null"), "")
+}
+
+var errDiskFull = errors.New("disk full")
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errDiskFull }
+
+func TestScriptWithoutInterpreter(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	plan := shell("")
+	plan.Files = []sandbox.File{{Path: "/s/script", Data: []byte("echo \"$0 $1\"\n"), Exec: true}}
+	plan.Argv = []string{"/s/script", "arg"}
+	want(t, p, plan, "/s/script arg")
+	plan.Argv, plan.Dir = []string{"./script", "arg"}, "/s"
+	want(t, p, plan, "./script arg")
+}
+
+func TestErrors(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	mount := func(m sandbox.Mount) *sandbox.Plan {
+		pl := shell("true")
+		pl.Mounts = append(pl.Mounts, m)
+		return pl
+	}
+	for _, c := range []struct {
+		name string
+		plan *sandbox.Plan
+		step string // of a StepError
+		is   error
+		text string
+	}{
+		{"no such program", &sandbox.Plan{Argv: []string{"/nope"}}, "exec", fs.ErrNotExist, "/nope"},
+		{"not executable", &sandbox.Plan{Argv: []string{"/etc/passwd"}}, "exec", fs.ErrPermission, ""},
+		{"no argv", &sandbox.Plan{}, "", nil, "argv[0]"},
+		{"bare name", &sandbox.Plan{Argv: []string{"true"}}, "", nil, "argv[0]"},
+		{"no such source", mount(sandbox.Mount{Target: "/x", Source: "/does/not/exist", Kind: sandbox.BindRO}), "mount source", fs.ErrNotExist, "/does/not/exist"},
+		{"no kind", mount(sandbox.Mount{Target: "/x", Source: "/tmp"}), "", nil, "kind"},
+		{"twice", mount(sandbox.Mount{Target: "/usr", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, "two mounts"},
+		{"on root", mount(sandbox.Mount{Target: "/", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, `"/"`},
+		{"relative", mount(sandbox.Mount{Target: "x", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, "clean"},
+		{"dots", mount(sandbox.Mount{Target: "/x/../y", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, "clean"},
+		{"mount point missing in a read-only mount", mount(sandbox.Mount{Target: "/usr/no-such-dir", Source: "/tmp", Kind: sandbox.BindRO}), "mount point", fs.ErrNotExist, "/usr/no-such-dir"},
+		{"bad env", &sandbox.Plan{Argv: []string{"/x"}, Env: []string{"X"}}, "", nil, "NAME=value"},
+		{"NUL", &sandbox.Plan{Argv: []string{"/x", "a\x00b"}}, "", nil, "NUL"},
+		{"no such directory", func() *sandbox.Plan { pl := shell("true"); pl.Dir = "/usr/no-such-dir"; return pl }(), "directory", fs.ErrNotExist, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := p.Run(context.Background(), c.plan)
+			if err == nil || !strings.Contains(err.Error(), c.text) || c.is != nil && !errors.Is(err, c.is) {
+				t.Fatalf("error %v", err)
+			}
+			var se *sandbox.StepError
+			if errors.As(err, &se) != (c.step != "") || se != nil && se.Step != c.step {
+				t.Errorf("step of %v", err)
+			}
+		})
+	}
+	want(t, p, shell("echo ok"), "ok")
+}
+
+func TestParallel(t *testing.T) {
+	p := newPool(t, 4, sandbox.Options{})
+	errs := make(chan error)
+	for range 40 {
+		go func() {
+			var out bytes.Buffer
+			plan := shell("echo $$; ls /proc | grep -c '^[0-9]'")
+			plan.Stdout = &out
+			res, err := p.Run(context.Background(), plan)
+			if err == nil && (!res.OK() || !strings.HasPrefix(out.String(), "2\n")) {
+				err = errors.New(out.String())
+			}
+			errs <- err
+		}()
+	}
+	for range 40 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}

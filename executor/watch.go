@@ -1,0 +1,124 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"gorules/executor/event"
+	"gorules/executor/internal/action"
+	"gorules/executor/internal/cas"
+	"gorules/executor/internal/journal"
+	"gorules/executor/internal/schedule"
+)
+
+// watcher turns what the scheduler tells into events and journal entries. Its
+// methods are called by the scheduler's loop only.
+type watcher struct {
+	ctx     context.Context
+	e       *Engine
+	store   cas.Store
+	started map[int]time.Time
+	entries []*journal.Entry
+	begin   time.Time
+
+	runners map[string]int
+	failed  []*schedule.Failure
+	shown   map[string]bool // texts shown already: a warning appears once
+	outputs []event.Event   // what a later command with nothing to do shows again
+}
+
+func newWatcher(ctx context.Context, e *Engine, store cas.Store) *watcher {
+	return &watcher{ctx: ctx, e: e, store: store, begin: time.Now(),
+		started: map[int]time.Time{}, runners: map[string]int{}, shown: map[string]bool{}}
+}
+
+func (w *watcher) start(id int, s *action.Spec) {
+	w.started[id] = time.Now()
+	w.e.opt.Sink(event.ActionStarted{ID: id, Owner: s.Owner, Mnemonic: s.Mnemonic, Progress: s.Progress, Start: w.started[id]})
+}
+
+func (w *watcher) done(d schedule.Done) {
+	if d.Failure != nil {
+		w.failed = append(w.failed, d.Failure)
+		w.fail(d)
+	}
+	if d.Bound == nil || d.Outcome == nil {
+		return
+	}
+	o := d.Outcome
+	if o.Runner != "" {
+		w.runners[o.Runner]++
+	}
+	entry := journal.New(d.Bound)
+	entry.SetOutputs(o.Outputs)
+	entry.Runner, entry.CacheHit, entry.ExitCode = o.Runner, o.Cached, o.ExitCode
+	entry.Start, entry.Wall = o.Start, o.Wall
+	w.entries = append(w.entries, entry)
+	ev := event.ActionFinished{ID: d.ID, Owner: d.Spec.Owner, Mnemonic: d.Spec.Mnemonic, Progress: d.Spec.Progress,
+		Runner: o.Runner, Start: o.Start, Wall: o.Wall, Failed: d.Failure != nil}
+	w.e.opt.Sink(ev)
+	if d.Failure == nil && d.Spec.Show {
+		w.show(d.Spec, o)
+	}
+}
+
+// show prints what a tool said although it succeeded: warnings.
+func (w *watcher) show(s *action.Spec, o *schedule.Outcome) {
+	text := w.stderr(s, o)
+	if strings.TrimSpace(text) == "" || w.shown[text] {
+		return
+	}
+	w.shown[text] = true
+	ev := event.Output{Owner: s.Owner, Text: text, Cached: o.Cached}
+	w.outputs = append(w.outputs, event.Output{Owner: s.Owner, Text: text, Cached: true})
+	w.e.opt.Sink(ev)
+}
+
+// stderr is what of a process's stderr is meant for people.
+func (w *watcher) stderr(s *action.Spec, o *schedule.Outcome) string {
+	if o.Stderr.File.Size == 0 {
+		return ""
+	}
+	b, err := cas.ReadAll(w.ctx, w.store, o.Stderr.File)
+	if err != nil {
+		return "(its output is gone: " + err.Error() + ")"
+	}
+	if s.Messages == nil || s.Messages.Show == "" {
+		return string(b)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(line, "{") {
+			out.WriteString(line)
+			continue
+		}
+		var fields map[string]any
+		if json.Unmarshal([]byte(line), &fields) != nil {
+			out.WriteString(line)
+			continue
+		}
+		if text, ok := fields[s.Messages.Show].(string); ok {
+			out.WriteString(text)
+			if !strings.HasSuffix(text, "\n") {
+				out.WriteByte('\n')
+			}
+		}
+	}
+	return out.String()
+}
+
+func (w *watcher) fail(d schedule.Done) {
+	f := event.ActionFailed{Owner: d.Spec.Owner, Mnemonic: d.Spec.Mnemonic, Progress: d.Spec.Progress, Position: d.Spec.Position}
+	if d.Bound != nil {
+		f.Argv = d.Bound.Argv
+	}
+	if o := d.Outcome; o != nil {
+		f.Reason, f.Notes, f.Stderr = o.Failure, o.Notes, w.stderr(d.Spec, o)
+	}
+	if d.Failure.Err != nil {
+		f.Reason = d.Failure.Err.Error()
+	}
+	w.e.opt.Sink(f)
+}

@@ -1,0 +1,335 @@
+"""From unit descriptions to actions.
+
+A `world` is what every action of one workspace needs:
+
+    root         absolute path of the Cargo workspace in the input root
+    prefix       the same relative to the repository
+    rust, cc     RustToolchainInfo, CcToolchainInfo
+    crates       vendored trees by folder name
+    folders      folders, relative to the repository, that hold a Cargo.toml
+    srcs         Files that members are compiled with besides their packages
+    default_tools  the small set of host programs
+    tools, libs  Files of declared programs and libraries, for all packages
+    crate_tools, crate_libs  the same by package name
+    env          the `env` attribute
+    profile, features  as cargo names them
+    deps         label of the cargo_deps, for messages
+
+`compiled` maps a unit's id to its outputs:
+
+    files     dict: "rmeta", "rlib", "so", "cdylib", "a", "bin" -> File below /unit
+    metadata  depset: what compiling against it reads
+    objects   depset: what linking against it reads
+    out_dir   of a run: the directory it wrote
+    printed   of a run: the Planned whose value is parse_directives of its output
+"""
+
+load(":build_script.bzl", "dep_env", "directive_args", "directive_env", "parse_directives", "script_out_dir")
+load(":package.bzl", "has_library", "is_path_package")
+load(":rustc_args.bzl", "OUT_DIR", "PROFILE_DIR", "UNIT_DIR")
+load(":sources.bzl", "compile_sources", "run_sources")
+
+# rustc's line that says a crate's metadata is complete.
+_METADATA_DONE = {"$message_type": "artifact", "emit": "metadata"}
+
+def unit_title(unit):
+    """What people know a unit by."""
+    what = ""
+    if unit.kind == "custom-build":
+        what = " (build script)"
+    elif unit.test:
+        what = " (test %s)" % unit.target["name"]
+    elif unit.kind in ["bin", "example"]:
+        what = " (%s %s)" % (unit.kind, unit.target["name"])
+    return "%s v%s%s" % (unit.package, unit.version, what)
+
+def rustc_tools(world):
+    """Files that every rustc needs to run."""
+    return world.rust.rustc + world.rust.runtime
+
+def declare_units(actions, world, plan, compiled, ids, show):
+    """Declares the actions of units and of what they need.
+
+    Args:
+      actions: plan_ctx.actions.
+      world: see above.
+      plan: what plan_units returned.
+      compiled: dict that is added to; units already in it are not declared again.
+      ids: the units wanted.
+      show: function of a unit: whether warnings are shown to the user.
+    """
+    for id in closure(plan, ids):
+        if id in compiled:
+            continue
+        unit = plan.units[id]
+        if unit.mode == "run":
+            compiled[id] = _declare_run(actions, world, plan, compiled, unit)
+        elif unit.mode in ["build", "test"]:
+            compiled[id] = _declare_compile(actions, world, plan, compiled, unit, show(unit))
+
+def closure(plan, ids):
+    """Ids and everything they need to be compiled, dependencies first."""
+    wanted = {}
+    layer = list(ids)
+    for _ in range(len(plan.units) + 1):
+        following = []
+        for id in layer:
+            if id in wanted:
+                continue
+            wanted[id] = True
+            unit = plan.units[id]
+            following += unit.deps + unit.script_deps + unit.scripts
+            if unit.script:
+                following.append(unit.script)
+            if unit.compile:
+                following.append(unit.compile)
+        layer = following
+        if not layer:
+            break
+
+    # plan.units is in order: a unit comes after what it depends on.
+    return [id for id in plan.units if id in wanted]
+
+def metadata_inputs(compiled, unit):
+    """depset of what a unit that does not link reads of its dependencies."""
+    return depset(transitive = [compiled[d].metadata for d in unit.deps])
+
+def object_inputs(compiled, unit):
+    """depset of what a unit that links reads of its dependencies."""
+    return depset(transitive = [compiled[d].objects for d in unit.deps])
+
+def _outputs(compiled, unit, files):
+    """The entry of `compiled` for a compile with these outputs."""
+    if "so" in files and unit.kind == "proc-macro":
+        # A user loads the macro; what it was made of is inside.
+        only = depset([files["so"]])
+        return struct(files = files, metadata = only, objects = only, out_dir = None, printed = None)
+    meta = [files[k] for k in ["rmeta"] if k in files] or [files[k] for k in ["rlib", "so"] if k in files]
+    objects = [files[k] for k in ["rlib", "so"] if k in files]
+    return struct(
+        files = files,
+        metadata = depset(meta, transitive = [compiled[d].metadata for d in unit.deps]),
+        objects = depset(objects, transitive = [compiled[d].objects for d in unit.deps]),
+        out_dir = None,
+        printed = None,
+    )
+
+def _declare_outputs(actions, unit, suffix):
+    return {
+        kind: actions.declare_file("units/%s-%s%s/%s" % (unit.package, unit.id, suffix, name), at = "%s/%s" % (OUT_DIR, name))
+        for kind, name in unit.files.items()
+    }
+
+def needed_scripts(unit):
+    """Runs whose output decides a unit's command line."""
+    if unit.kind == "custom-build":
+        return unit.scripts if unit.links else []
+    ids = list(unit.scripts) if unit.links else []
+    if unit.script and unit.script not in ids:
+        ids.append(unit.script)
+    return ids
+
+def _declare_compile(actions, world, plan, compiled, unit, show):
+    job = compile_job(actions, world, plan, compiled, unit, show)
+    if not job.waits:
+        files = _declare_outputs(actions, unit, "")
+        run_rustc(actions, job, files, unit.argv, unit.env)
+    else:
+        files = _declare_outputs(actions, unit, "")
+        actions.plan(
+            waits = job.waits,
+            outputs = files.values(),
+            data = struct(job = job, promised = files),
+            implementation = _compile_after_scripts,
+            mnemonic = "CargoPlan",
+        )
+    placed = {k: actions.place(f, "%s/%s" % (UNIT_DIR, unit.files[k])) for k, f in files.items()}
+    return _outputs(compiled, unit, placed)
+
+def compile_job(actions, world, plan, compiled, unit, show):
+    """Everything a compile needs besides what build scripts print.
+
+    Returns:
+      struct(unit, inputs, scripts, waits, show, has_lib).
+    """
+    pkg = plan.packages[unit.pkg]
+    scripts = needed_scripts(unit)
+    direct = compile_sources(actions, world, pkg) + rustc_tools(world)
+    if unit.script and unit.kind != "custom-build":
+        direct.append(compiled[unit.script].out_dir)
+    if unit.links:
+        direct += world.cc.files + world.libs
+        for files in world.crate_libs.values():
+            direct += files
+        direct += [compiled[s].out_dir for s in unit.scripts if s != unit.script]
+    reads = object_inputs(compiled, unit) if unit.links else metadata_inputs(compiled, unit)
+    return struct(
+        unit = unit,
+        inputs = depset(direct, transitive = [reads]),
+        scripts = scripts,
+        waits = [compiled[s].printed for s in scripts],
+        show = show,
+        has_lib = has_library(pkg),
+        deps = world.deps,
+    )
+
+def script_words(plan_ctx, job):
+    """What the build scripts of a job add: (words, variables)."""
+    unit = job.unit
+    printed = {s: plan_ctx.value(p) for s, p in zip(job.scripts, job.waits)}
+    own = printed.get(unit.script) if unit.kind != "custom-build" else None
+    linked = [(s, printed[s]) for s in unit.scripts] if unit.links else []
+    return directive_args(unit, own, linked, job.has_lib), directive_env(unit, own)
+
+def _compile_after_scripts(plan_ctx):
+    job = plan_ctx.data.job
+    unit = job.unit
+    words, env = script_words(plan_ctx, job)
+    files = _declare_outputs(plan_ctx.actions, unit, "/made")
+    run_rustc(plan_ctx.actions, job, files, unit.argv + words, dict(unit.env, **env))
+    for kind, promised in plan_ctx.data.promised.items():
+        plan_ctx.bind(promised, files[kind])
+
+def run_rustc(actions, job, files, argv, env):
+    """Declares the one action of a compile."""
+    unit = job.unit
+    early = [(files["rmeta"], _METADATA_DONE)] if "rmeta" in files and len(files) > 1 else []
+    actions.run(
+        executable = "/rust/bin/rustc",
+        arguments = argv,
+        env = env,
+        workdir = unit.cwd,
+        inputs = job.inputs,
+        outputs = files.values(),
+        mnemonic = "Rustc",
+        progress_message = "Compiling " + unit_title(unit),
+        messages = struct(show = "rendered", early = early),
+        show = job.show,
+        explain = {
+            "ENOENT": _explain(unit, "reads {path}, which is not among its files", job.deps),
+        },
+    )
+
+def _explain(unit, what, deps):
+    if not unit.member:
+        return "%s v%s %s: declare it in WORKSPACE (host_library or host_tool) and add it to libs or tools of cargo_deps %s" % (unit.package, unit.version, what, deps)
+    return "%s %s. Files are seen when they are in the package's folder, or when a literal include_str!, include_bytes!, include! or #[path] names them" % (unit.package, what)
+
+# --- build scripts ---
+
+def _declare_run(actions, world, plan, compiled, unit):
+    pkg = plan.packages[unit.pkg]
+    parents = [d for d in unit.script_deps if plan.packages[plan.units[d].pkg]["links"]]
+    name = "units/%s-%s" % (unit.package, unit.id)
+    out_dir = actions.declare_directory(name + "/out", at = script_out_dir(unit))
+    stdout = actions.declare_file(name + "/output")
+    extra_tools = world.crate_tools.get(unit.package, [])
+    extra_libs = world.crate_libs.get(unit.package, [])
+    inputs = depset(
+        run_sources(actions, world, pkg) + rustc_tools(world) + world.cc.files + world.default_tools +
+        world.tools + world.libs + extra_tools + extra_libs +
+        [compiled[unit.compile].files["bin"]] +
+        [compiled[d].out_dir for d in _all_parents(plan, parents)],
+    )
+    job = struct(
+        unit = unit,
+        inputs = inputs,
+        program = compiled[unit.compile].files["bin"].path,
+        links = [plan.packages[plan.units[d].pkg]["links"] for d in parents],
+        waits = [compiled[d].printed for d in parents],
+        deps = world.deps,
+    )
+    if job.waits:
+        actions.plan(
+            waits = job.waits,
+            outputs = [out_dir, stdout],
+            data = struct(job = job, out_dir = out_dir, stdout = stdout),
+            implementation = _run_after_scripts,
+            mnemonic = "CargoPlan",
+        )
+    else:
+        _run_script(actions, job, out_dir, stdout, {})
+    printed = actions.plan(
+        inputs = [stdout],
+        data = struct(stdout = stdout, unit = unit),
+        implementation = _read_directives,
+        mnemonic = "CargoPlan",
+    )
+    return struct(files = {}, metadata = depset(), objects = depset(), out_dir = out_dir, printed = printed)
+
+def _all_parents(plan, parents):
+    """Runs whose output directories a script may be pointed into."""
+    seen = {}
+    layer = parents
+    for _ in range(len(plan.units)):
+        following = []
+        for d in layer:
+            if d not in seen:
+                seen[d] = True
+                following += plan.units[d].script_deps
+        layer = following
+        if not layer:
+            break
+    return list(seen)
+
+def _run_after_scripts(plan_ctx):
+    data = plan_ctx.data
+    job = data.job
+    env = {}
+    for links, planned in zip(job.links, job.waits):
+        env.update(dep_env(links, plan_ctx.value(planned).metadata))
+    unit = job.unit
+    name = "units/%s-%s/made" % (unit.package, unit.id)
+    out_dir = plan_ctx.actions.declare_directory(name + "/out", at = script_out_dir(unit))
+    stdout = plan_ctx.actions.declare_file(name + "/output")
+    _run_script(plan_ctx.actions, job, out_dir, stdout, env)
+    plan_ctx.bind(data.out_dir, out_dir)
+    plan_ctx.bind(data.stdout, stdout)
+
+def _run_script(actions, job, out_dir, stdout, dep_vars):
+    unit = job.unit
+    actions.run(
+        executable = job.program,
+        env = dict(unit.env, OUT_DIR = script_out_dir(unit), **dep_vars),
+        workdir = unit.cwd,
+        inputs = job.inputs,
+        outputs = [out_dir],
+        stdout = stdout,
+        mnemonic = "CargoBuildScriptRun",
+        progress_message = "Running the build script of %s v%s" % (unit.package, unit.version),
+        explain = _script_explain(unit, job.deps),
+    )
+
+def _script_explain(unit, deps):
+    who = "the build script of %s v%s" % (unit.package, unit.version)
+    return {
+        "ENOENT": (who + " looked for {path}, which is not declared. A library: host_library(name = \"...\", module = \"...\") in WORKSPACE and " +
+                   "libs = [\"@...\"] on cargo_deps %s. A program: host_tool and tools = [\"@...\"]. A path it only has to be told: env = {\"%s/NAME\": \"...\"}") % (deps, unit.package),
+        "ENETUNREACH": (who + " wanted to connect to {address}; actions have no network. Fetch the file with http_archive in WORKSPACE, " +
+                        "or tell the script not to with env = {\"%s/NAME\": \"...\"} on cargo_deps %s") % (unit.package, deps),
+        "EROFS": who + " wanted to write {path}; it may write below OUT_DIR only",
+    }
+
+def _read_directives(plan_ctx):
+    data = plan_ctx.data
+    unit = data.unit
+    who = "%s v%s" % (unit.package, unit.version)
+    printed = parse_directives(plan_ctx.text(data.stdout), script_out_dir(unit), who)
+    if printed.errors:
+        fail("the build script of %s gave up:\n  %s" % (who, "\n  ".join(printed.errors)))
+    if unit.member:
+        for w in printed.warnings:
+            print("warning: %s@%s: %s" % (unit.package, unit.version, w))
+    return printed
+
+def program_path(name):
+    """Where a program of the workspace stands for tests (CARGO_BIN_EXE_*)."""
+    return PROFILE_DIR + "/" + name
+
+def never_show(_unit):
+    """`show` of declare_units for units of other people."""
+    return False
+
+def show_members(unit):
+    """`show` of declare_units for the workspace's own units."""
+    return unit.member

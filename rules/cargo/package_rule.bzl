@@ -1,0 +1,183 @@
+"""cargo_package: the workspace's own libraries and programs."""
+
+load(":compile.bzl", "declare_units", "show_members")
+load(":deps.bzl", "with_fields")
+load(":package.bzl", "dirname")
+load(":plan.bzl", "plan_units")
+load(":planning.bzl", "call_files", "graph_call", "read_call")
+load(":providers.bzl", "CargoPackageInfo", "CargoPlanInfo")
+
+_RUN = """#!/bin/bash
+# Runs the one program of %s.
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+programs=("$here"/%s/bin/*)
+if [ ${#programs[@]} -ne 1 ] || [ ! -e "${programs[0]}" ]; then
+    echo "%s has ${#programs[@]} programs: choose one with bins = [\\"...\\"]:" >&2
+    printf '    %%s\\n' "${programs[@]##*/}" >&2
+    exit 2
+fi
+exec "${programs[0]}" "$@"
+"""
+
+def _impl(ctx):
+    deps = ctx.attr.deps[CargoPlanInfo]
+    world = with_fields(deps.world, srcs = ctx.files.srcs)
+    tree = ctx.actions.declare_directory(ctx.label.name)
+    graph = None
+    if ctx.attr.members:
+        words = ["build"]
+        for m in ctx.attr.members:
+            words += ["--package", m]
+        tools = world.rust.rustc + world.rust.cargo + world.rust.runtime
+        profile = [] if world.profile == "dev" else ["--profile", world.profile]
+        graph = graph_call(
+            ctx.actions,
+            ctx.label.name + ".plan/build",
+            words,
+            profile,
+            "Planning %s" % ctx.label,
+            tools,
+            deps.asked.inputs,
+            world.root,
+        )
+    plan = ctx.actions.plan(
+        inputs = call_files([graph]) if graph else [],
+        waits = [deps.plan],
+        outputs = [tree],
+        data = struct(
+            deps_plan = deps.plan,
+            world = world,
+            graph = graph,
+            tree = tree,
+            label = ctx.label,
+            bins = ctx.attr.bins,
+        ),
+        implementation = _plan_package,
+        mnemonic = "CargoPlan",
+        progress_message = "Planning %s" % ctx.label,
+    )
+    script = ctx.actions.declare_file(ctx.label.name + ".run")
+    ctx.actions.write(script, _RUN % (ctx.label, ctx.label.name, ctx.label), is_executable = True)
+    return [
+        DefaultInfo(
+            files = depset([tree]),
+            executable = script,
+            runfiles = ctx.runfiles([tree]),
+        ),
+        CargoPackageInfo(
+            label = ctx.label,
+            plan = plan,
+            deps_plan = deps.plan,
+            world = world,
+            members = ctx.attr.members,
+            tree = tree,
+        ),
+    ]
+
+def _plan_package(plan_ctx):
+    """Declares the members' units and puts what they ship in one tree.
+
+    Returns:
+      struct: the fields of what _plan_deps of deps.bzl returns, `compiled` with
+      the members' units added, and
+        world    for actions of targets that use the package
+        members  package ids of the members that belong to it
+    """
+    data = plan_ctx.data
+    deps = plan_ctx.value(data.deps_plan)
+    world = with_fields(data.world, folders = deps.folders)
+    units = deps.units
+    shipped = units.roots["build"]
+    own = {m: True for m in units.members}
+    if data.graph:
+        graph = read_call(plan_ctx, data.graph)
+        selected = plan_units(deps.metadata, {"build": graph}, deps.manifests, deps.options)
+        shipped = selected.roots["build"]
+        own = {selected.units[r].pkg: True for r in shipped}
+        units = struct(
+            units = dict(units.units, **selected.units),
+            roots = dict(units.roots, build = shipped),
+            positions = units.positions,
+            packages = units.packages,
+            members = units.members,
+        )
+    compiled = dict(deps.compiled)
+    wanted = [id for id, u in units.units.items() if u.mode in ["build", "run"] and (u.member or id not in compiled)]
+    declare_units(plan_ctx.actions, world, units, compiled, wanted, show_members)
+
+    tree = plan_ctx.actions.declare_directory(data.label.name + ".tree")
+    plan_ctx.actions.tree(tree, _shipped(units, compiled, shipped, data.bins, data.label))
+    plan_ctx.bind(data.tree, tree)
+    return struct(
+        units = units,
+        compiled = compiled,
+        metadata = deps.metadata,
+        manifests = deps.manifests,
+        config = deps.config,
+        cfgs = deps.cfgs,
+        options = deps.options,
+        folders = deps.folders,
+        world = world,
+        members = list(own),
+        bins = data.bins,
+    )
+
+def _shipped(units, compiled, roots, bins, label):
+    """{"bin/hello": File, "lib/libhello.rlib": File}."""
+    entries = {}
+    names = []
+    for id in roots:
+        unit = units.units[id]
+        files = compiled[id].files
+        if unit.kind == "bin":
+            names.append(unit.target["name"])
+            if not bins or unit.target["name"] in bins:
+                entries["bin/" + unit.target["name"]] = files["bin"]
+        elif unit.kind in ["lib", "proc-macro"]:
+            for kind, suffix in {"rlib": ".rlib", "a": ".a", "so": ".so", "cdylib": ".so"}.items():
+                if kind in files:
+                    entries["lib/lib%s%s" % (unit.crate, suffix)] = files[kind]
+    for b in bins:
+        if b not in names:
+            fail("%s: bins names %r, which is no program of the workspace. There are: %s" % (label, b, ", ".join(sorted(names)) or "none"))
+    return entries
+
+def member_packages(value):
+    """Packages (of `cargo metadata`) of the members that belong to a cargo_package, by name."""
+    packages = [value.units.packages[m] for m in value.members]
+    return sorted(packages, key = lambda p: p["name"])
+
+def package_root(pkg):
+    """Absolute path of a package's folder in the input root."""
+    return dirname(pkg["manifest_path"])
+
+cargo_package = rule(
+    implementation = _impl,
+    executable = True,
+    doc = """The libraries and programs of a Cargo workspace, in one tree: bin/ and lib/.
+
+Lints, tests and coverage name this target; it names none of them, so that who
+builds or consumes it runs none. `gorules run` of it runs its program.
+
+    cargo_package(
+        name = "hello",
+        deps = ":deps",
+        visibility = ["//visibility:public"],
+    )
+""",
+    attrs = {
+        "deps": attr.label(
+            mandatory = True,
+            providers = [CargoPlanInfo],
+            doc = "The cargo_deps of the workspace.",
+        ),
+        "members": attr.string_list(
+            doc = "Names of the workspace's packages to build. By default those that `cargo build` takes (default-members).",
+        ),
+        "bins": attr.string_list(doc = "Names of the programs to ship. By default all."),
+        "srcs": attr.label_list(
+            allow_files = True,
+            doc = "Files that the members are compiled with and that are not in their folders, or that other targets make.",
+        ),
+    },
+)
