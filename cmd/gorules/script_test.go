@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,22 +17,40 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"gorules/cmd/gorules/internal/cli"
+	"gorules/executor"
+	"gorules/rules"
 )
 
-// TestMain lets scripts call `gorules`: the whole command line over the fake engine.
+// useEngine is the variable that makes the scripts' gorules use the real engine.
+const useEngine = "GORULES_TEST_ENGINE"
+
+// TestMain lets scripts call `gorules`: the whole command line over the fake
+// or the real engine.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gorules": func() { os.Exit(fakeMain()) }})
+	executor.Main()
+	testscript.Main(m, map[string]func(){"gorules": func() { os.Exit(scriptMain()) }})
 }
 
-func fakeMain() int {
+func scriptMain() int {
 	dir, err := os.Getwd()
 	if err != nil {
 		panic(err)
 	}
+	newEngine, files := newFake, fs.FS(fstest.MapFS{"cargo/defs.bzl": {}, "cargo/repositories.bzl": {}})
+	if os.Getenv(useEngine) != "" {
+		files = rules.FS
+		newEngine = func(ctx context.Context, o executor.Options) (cli.Engine, error) {
+			e, err := executor.New(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return e, nil
+		}
+	}
 	app := &cli.App{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), Dir: dir, Version: "1.2.3-test",
-		Rules:     fstest.MapFS{"cargo/defs.bzl": {}, "cargo/repositories.bzl": {}},
-		NewEngine: newFake,
+		Rules:     files,
+		NewEngine: newEngine,
 		Exec: func(argv, env []string, dir string) error {
 			if err := os.Chdir(dir); err != nil {
 				return err
@@ -42,25 +61,62 @@ func fakeMain() int {
 	return app.Main(context.Background(), os.Args[1:])
 }
 
-// TestScript runs testdata/script/*.txtar. Commands of their own:
+// TestScript runs testdata/script/*.txtar over the fake engine. Commands of
+// their own:
 //
-//	code N gorules ARG...     runs and wants exit code N
-//	interrupt N SIG FILE gorules ARG...   waits for FILE, sends N signals, keeps output
-func TestScript(t *testing.T) {
+//	code N COMMAND ARG...                  runs it and wants exit code N
+//	interrupt N FILE CODE COMMAND ARG...   see the function
+func TestScript(t *testing.T) { runScripts(t, "script", nil) }
+
+// TestEngine runs testdata/engine/*.txtar over the real engine: what a user
+// sees of a build, where no language is involved.
+func TestEngine(t *testing.T) {
+	if out, err := exec.Command("unshare", "--user", "--map-root-user", "--mount", "true").CombinedOutput(); err != nil {
+		t.Skipf("this host refuses user namespaces: %v %s", err, out)
+	}
+	runScripts(t, "engine", func(e *testscript.Env) {
+		e.Setenv(useEngine, "real")
+		e.Setenv("OLDHOME", os.Getenv("HOME")) // where rustup keeps its toolchains
+		e.Setenv("XDG_CACHE_HOME", filepath.Join(e.Getenv("HOME"), "cache"))
+	})
+}
+
+func runScripts(t *testing.T, dir string, more func(*testscript.Env)) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir: filepath.Join("testdata", dir),
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			// Not below the work folder, which is the scripts' workspace.
+			home, err := os.MkdirTemp("", "gorules-home-")
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { removeAll(t, home) })
+			e.Setenv("HOME", home)
 			e.Setenv("NO_COLOR", "")
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // a race build would otherwise take a second for each command
-			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o777)
+			if more != nil {
+				more(e)
+			}
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":      code,
 			"interrupt": interrupt,
-			"lines":     lines,
 		},
 	})
+}
+
+// removeAll removes a cache, whose folders are read-only.
+func removeAll(t *testing.T, dir string) {
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(p, 0o700)
+		}
+		return err
+	})
+	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+		t.Errorf("remove the scripts' home: %v", err)
+	}
 }
 
 func code(ts *testscript.TestScript, neg bool, args []string) {
@@ -86,8 +142,8 @@ func exitCode(ts *testscript.TestScript, err error) int {
 	return -1
 }
 
-// interrupt N FILE CODE COMMAND...: starts COMMAND, waits until FILE exists,
-// sends N times SIGINT, and wants exit code CODE.
+// interrupt N FILE[=TEXT] CODE COMMAND...: starts COMMAND, waits until FILE
+// exists (and holds TEXT), sends N times SIGINT, and wants exit code CODE.
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: interrupt N FILE CODE COMMAND ARG...")
@@ -98,12 +154,14 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(path, args[4:]...)
 	cmd.Dir = ts.Getenv("WORK")
-	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"))
+	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"),
+		useEngine+"="+ts.Getenv(useEngine), "GORACE="+ts.Getenv("GORACE"))
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	ts.Check(cmd.Start())
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(ts.MkAbs(args[1])); err == nil {
+		file, text, _ := strings.Cut(args[1], "=")
+		if data, err := os.ReadFile(ts.MkAbs(file)); err == nil && strings.Contains(string(data), text) {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -119,17 +177,5 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Logf("%s", out.String())
 	if got != args[2] {
 		ts.Fatalf("exit code %s, want %s", got, args[2])
-	}
-}
-
-// lines N FILE: FILE has N lines.
-func lines(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: lines N FILE")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	if got := strings.Count(ts.ReadFile(args[1]), "\n"); got != want {
-		ts.Fatalf("%s has %d lines, want %d", args[1], got, want)
 	}
 }

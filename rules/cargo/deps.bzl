@@ -95,7 +95,7 @@ def _plan_deps(plan_ctx):
 
     Returns:
       struct(units = what plan_units returned, compiled = dict (compile.bzl) of
-      third-party units, metadata, manifests, config, cfgs, options, folders).
+      third-party units, metadata, graphs, manifests, config, cfgs, options, folders).
     """
     data = plan_ctx.data
     calls = data.asked.calls
@@ -133,6 +133,7 @@ def _plan_deps(plan_ctx):
         units = units,
         compiled = compiled,
         metadata = metadata,
+        graphs = graphs,
         manifests = manifests,
         config = config,
         cfgs = cfgs,

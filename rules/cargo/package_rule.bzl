@@ -89,9 +89,10 @@ def _plan_package(plan_ctx):
     units = deps.units
     shipped = units.roots["build"]
     own = {m: True for m in units.members}
+    build_graph = deps.graphs["build"]
     if data.graph:
-        graph = read_call(plan_ctx, data.graph)
-        selected = plan_units(deps.metadata, {"build": graph}, deps.manifests, deps.options)
+        build_graph = read_call(plan_ctx, data.graph)
+        selected = plan_units(deps.metadata, {"build": build_graph}, deps.manifests, deps.options)
         shipped = selected.roots["build"]
         own = {selected.units[r].pkg: True for r in shipped}
         units = struct(
@@ -112,6 +113,7 @@ def _plan_package(plan_ctx):
         units = units,
         compiled = compiled,
         metadata = deps.metadata,
+        graphs = dict(deps.graphs, build = build_graph),
         manifests = deps.manifests,
         config = deps.config,
         cfgs = deps.cfgs,

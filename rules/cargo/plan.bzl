@@ -87,7 +87,9 @@ def _is_member(state, node):
     return node["pkg"] in state.members
 
 def _instrumented(state, node):
-    return state.options.instrument and _is_member(state, node) and (not for_host(node) or node["test"])
+    # Macros and build scripts run inside compiles, where a profile would be a
+    # side effect of a result that is cached.
+    return state.options.instrument and _is_member(state, node) and not for_host(node)
 
 def _identity(state, node, deps):
     extra = list(state.options.rustflags)
@@ -196,6 +198,8 @@ def _unit(state, node, id, deps, raw_deps):
         _, cwd = source_path(node, pkg, state.options.root)
     else:
         doc = doctest_words(node, pkg, externs, state.options, _lints(state, pkg))
+        if _instrumented(state, node):
+            doc = (doc[0], doc[1], doc[2] + ["-C", "instrument-coverage"])
         env = doctest_env(node, pkg, state.options)
         cwd = state.options.root
     return struct(

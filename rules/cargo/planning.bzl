@@ -6,7 +6,8 @@ plan is the same, and an edit of the source plans nothing again. Every call is
 a stored result, so that a refusal is reported once, with what to do about it.
 """
 
-_CONFIG = "/cargo-config.toml"
+# Two folders deep: cargo resolves relative paths against the second one up.
+_CONFIG = "/vendored/.cargo/config.toml"
 
 # What cargo plans from. Readme files count because CARGO_PKG_README says
 # whether there is one.

@@ -175,7 +175,7 @@ def library_path(job, printed):
         dirs.append(UNIT_DIR)
     return ":".join(dirs)
 
-def declare_test(actions, job, printed, name, settings, options, more_env = {}, words = []):
+def declare_test(actions, job, printed, name, settings, options, more_env = {}, outputs = []):
     """The TestRunner action of a job.
 
     Args:
@@ -186,7 +186,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
       settings: of the rule.
       options: plan_ctx.test_options.
       more_env: more variables.
-      words: more words for rustdoc.
+      outputs: directories that the test writes.
 
     Returns:
       struct(title, kind, stdout, stderr, exit_code).
@@ -209,7 +209,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
     if options.filter:
         test_args.append(options.filter)
     if job.kind == "doctest":
-        argv = doctest_argv(unit, own, [printed[s] for s in unit.scripts], test_args) + words
+        argv = doctest_argv(unit, own, [printed[s] for s in unit.scripts], test_args)
     else:
         argv = test_args
     result = struct(
@@ -226,7 +226,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         workdir = job.cwd,
         writable = [job.package_root],
         inputs = job.inputs,
-        outputs = [],
+        outputs = outputs,
         stdout = result.stdout,
         stderr = result.stderr,
         exit_code = result.exit_code,

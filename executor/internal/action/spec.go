@@ -135,6 +135,10 @@ type PlanResult struct {
 	Specs []*Spec
 	Bind  map[*Artifact]*Artifact // promised output -> the artifact it is
 	Value any                     // frozen; given to plans that wait for this one
+
+	// Follow, where not nil, is another plan whose value is this one's: a plan
+	// can declare actions and a plan over their results, and be what that is.
+	Follow *Spec
 }
 
 // Hints may change when and how loudly an action runs, never what it makes.

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"strings"
@@ -15,6 +16,7 @@ import (
 // actions is ctx.actions and plan_ctx.actions: it collects what one call of one
 // function declares. It is used by one goroutine.
 type actions struct {
+	ctx   context.Context // of the call
 	a     *Analyzer
 	owner label.Label
 	cfg   *configuration
@@ -33,8 +35,8 @@ type actions struct {
 	closed   bool                      // the function returned
 }
 
-func newActions(a *Analyzer, owner label.Label, cfg *configuration) *actions {
-	return &actions{a: a, owner: owner, cfg: cfg, byPath: map[string]*bzl.File{}, own: map[*action.Artifact]bool{}, made: map[*action.Artifact]bool{}}
+func newActions(ctx context.Context, a *Analyzer, owner label.Label, cfg *configuration) *actions {
+	return &actions{ctx: ctx, a: a, owner: owner, cfg: cfg, byPath: map[string]*bzl.File{}, own: map[*action.Artifact]bool{}, made: map[*action.Artifact]bool{}}
 }
 
 var _ starlark.HasAttrs = (*actions)(nil)
@@ -48,7 +50,7 @@ func (x *actions) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable type
 func (x *actions) methods() map[string]starlarkFunc {
 	return map[string]starlarkFunc{
 		"args":              x.args,
-		"assemble":          x.assemble,
+		"tree":              x.tree,
 		"declare_directory": x.declareDirectory,
 		"declare_file":      x.declareFile,
 		"declare_symlink":   x.declareSymlink,
@@ -106,9 +108,6 @@ func (x *actions) declare(name, at string, dir bool) (*bzl.File, error) {
 			return nil, fmt.Errorf("%s is declared both as a file and as a directory", p)
 		}
 		return f, nil
-	}
-	if err := x.a.claim(p, x.owner); err != nil {
-		return nil, err
 	}
 	f := &bzl.File{Artifact: &action.Artifact{Path: p, Dir: dir}, Path: p, Root: root, Owner: x.owner}
 	x.byPath[p] = f
@@ -211,6 +210,9 @@ func (x *actions) register(spec *action.Spec, outputs ...*bzl.File) error {
 	}
 	if spec.Progress == "" && len(outputs) > 0 {
 		spec.Progress = spec.Mnemonic + " " + outputs[0].ShortPath()
+	}
+	if spec.Inputs == nil {
+		spec.Inputs = action.InputList(nil)
 	}
 	x.specs = append(x.specs, spec)
 	return nil

@@ -26,7 +26,7 @@ type Analyzer struct {
 
 	mu      sync.Mutex
 	configs map[string]*configuration
-	owners  map[string]label.Label // output path -> who declared it
+	sources map[string]*action.Artifact // of source_tree, source_dir and host_tree
 }
 
 // key is a target in a configuration.
@@ -49,7 +49,7 @@ func New(o Options) *Analyzer {
 	if o.Group == nil {
 		o.Group = &memo.Group{}
 	}
-	a := &Analyzer{opts: o, base: newConfiguration(o.Config), configs: map[string]*configuration{}, owners: map[string]label.Label{}}
+	a := &Analyzer{opts: o, base: newConfiguration(o.Config), configs: map[string]*configuration{}, sources: map[string]*action.Artifact{}}
 	a.targets = memo.New(o.Group, a.analyse)
 	a.aspects = memo.New(o.Group, a.applyAspect)
 	a.chains = memo.New(o.Group, a.loadToolchains)
@@ -76,9 +76,44 @@ func (a *Analyzer) analyse(ctx context.Context, k key) (*Configured, error) {
 	}
 	c, err := a.rule(ctx, t, k)
 	if err != nil {
-		return nil, targetError(t, err)
+		err = targetError(t, err)
+		if k.cfg.options["allow_analysis_failures"] == "true" && ctx.Err() == nil {
+			return a.failure(t, k.cfg, err), nil
+		}
+		return nil, err
 	}
 	return c, nil
+}
+
+// failure is a target whose analysis was expected to fail.
+func (a *Analyzer) failure(t *loading.Target, cfg *configuration, err error) *Configured {
+	cause := bzl.AnalysisFailure.New(starlark.StringDict{"label": bzl.Label{Label: t.Label}, "message": starlark.String(err.Error())})
+	causes, bad := bzl.NewDepset([]starlark.Value{cause})
+	if bad != nil {
+		causes = bzl.EmptyDepset()
+	}
+	info := bzl.AnalysisFailureInfo.New(starlark.StringDict{"causes": causes})
+	info.Freeze()
+	return a.fileless(t, cfg, map[*bzl.Provider]starlark.Value{bzl.AnalysisFailureInfo: info})
+}
+
+// Conflicts returns an error if two different files among the outputs of
+// targets that are wanted together have one path.
+func Conflicts(targets []*Configured) error {
+	seen := map[string]*bzl.File{}
+	for _, c := range targets {
+		for _, f := range c.Files.Files() {
+			old := seen[f.Path]
+			if old != nil && old.Artifact != f.Artifact {
+				return targetError(c.Target, &hinted{
+					text: fmt.Sprintf("output %s is made by %s too, in another way", f.Path, old.Owner),
+					hint: "give one of the two files another name",
+				})
+			}
+			seen[f.Path] = f
+		}
+	}
+	return nil
 }
 
 // fileless returns a target without files and with the given providers.
@@ -135,7 +170,7 @@ func (a *Analyzer) sourceFile(ctx context.Context, t *loading.Target, cfg *confi
 			return nil, targetError(t, fmt.Errorf("cannot read %s: %w", inRepo, err))
 		}
 		art.Producer = &action.Spec{
-			Owner: t.Label, Position: t.Position, Mnemonic: "FileWrite", Progress: "Writing " + art.Path, Outputs: []*action.Artifact{art},
+			Owner: t.Label, Position: t.Position, Mnemonic: "FileWrite", Progress: "Writing " + art.Path, Outputs: []*action.Artifact{art}, Inputs: action.InputList(nil),
 			Write: &action.Write{Content: func(action.Expander) ([]byte, error) { return content, nil }, Executable: true},
 		}
 	}
@@ -170,16 +205,4 @@ func (a *Analyzer) thread(ctx context.Context, name string, c *bzl.Context) (thr
 	bzl.Attach(thread, c)
 	cancel := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	return thread, func() { cancel() }
-}
-
-// claim registers the path of an ordinary output. Two targets that declare one
-// path are an error: neither could be looked at for what it is.
-func (a *Analyzer) claim(p string, owner label.Label) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if old, ok := a.owners[p]; ok && old != owner {
-		return fmt.Errorf("output %s is declared by %s too", p, old)
-	}
-	a.owners[p] = owner
-	return nil
 }

@@ -207,7 +207,7 @@ func (v *argsValue) addVector(what string, in vectorArgs, joined bool) error {
 		if !ok {
 			return fmt.Errorf("%s: map_each: expected a function, got %s", what, in.mapEach.Type())
 		}
-		if fn, ok := f.(*starlark.Function); ok && fn.NumFreeVars() > 0 && !in.allowClosure {
+		if fn, ok := f.(*starlark.Function); ok && !in.allowClosure && !topLevel(fn) {
 			return fmt.Errorf("%s: map_each: %s is a closure: make it a top-level function, or set allow_closure = True", what, fn.Name())
 		}
 		f.Freeze()

@@ -33,7 +33,7 @@ type aspectCall struct{ rule starlark.Value }
 
 // withAspects returns c's providers and those that the aspects add.
 func (a *Analyzer) withAspects(ctx context.Context, aspects []*bzl.Aspect, c *Configured) (map[*bzl.Provider]starlark.Value, error) {
-	if c.Incompatible != "" || c.Target.Kind != loading.Rule {
+	if c.Incompatible != "" || c.Target.Kind != loading.Rule || c.Target.Class.Impl == nil || c.Attrs == nil {
 		return c.Providers, nil
 	}
 	merged := maps.Clone(c.Providers)

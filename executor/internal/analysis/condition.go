@@ -38,6 +38,13 @@ func (a *Analyzer) condition(ctx context.Context, l label.Label, cfg *configurat
 	if err != nil {
 		return nil, err
 	}
+	if v, ok := constraintOf(c.Providers[bzl.ConstraintValueInfo]); ok { // not kept in c: a platform needs its values first
+		p, err := a.platform(ctx, cfg.platform)
+		if err != nil {
+			return nil, err
+		}
+		return &condition{label: l, matches: p.has(v), needs: map[string]string{"constraint " + v.setting.String(): v.value.String()}}, nil
+	}
 	if c.condition == nil {
 		return nil, &hinted{
 			text: fmt.Sprintf("%s is a %s: a key of select() must be a config_setting or a constraint_value", l, c.Kind),

@@ -135,7 +135,11 @@ func optionText(v starlark.Value) string {
 		}
 		return strings.Join(parts, "\n")
 	}
-	return textOf(v)
+	text := textOf(v)
+	if text == "True" || text == "False" {
+		return strings.ToLower(text)
+	}
+	return text
 }
 
 // intern returns the one configuration equal to n.

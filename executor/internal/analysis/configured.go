@@ -48,7 +48,7 @@ type Configured struct {
 	Attrs map[string]starlark.Value
 
 	outputs   map[label.Label]*bzl.File // predeclared outputs
-	condition *condition                // of config_setting and constraint_value
+	condition *condition                // of config_setting
 	cfg       *configuration
 	setting   starlark.Value // of a build setting
 }
@@ -149,7 +149,7 @@ func (t *targetValue) Attr(name string) (starlark.Value, error) {
 	case "actions":
 		out := make([]starlark.Value, len(t.Specs))
 		for i, s := range t.Specs {
-			out[i] = actionValue(s)
+			out[i] = t.actionValue(s)
 		}
 		return starlark.NewList(out), nil
 	}
@@ -162,7 +162,7 @@ func (t *targetValue) AttrNames() []string {
 }
 
 // actionValue is what target.actions shows of an action.
-func actionValue(s *action.Spec) starlark.Value {
+func (c *Configured) actionValue(s *action.Spec) starlark.Value {
 	argv := []starlark.Value{}
 	for _, a := range s.Argv {
 		if lit, ok := a.(action.Lit); ok {
@@ -173,11 +173,26 @@ func actionValue(s *action.Spec) starlark.Value {
 	for _, k := range sortedKeys(s.Env) {
 		_ = env.SetKey(starlark.String(k), starlark.String(s.Env[k])) // string keys cannot fail
 	}
+	outputs := make([]*bzl.File, len(s.Outputs))
+	for i, a := range s.Outputs {
+		outputs[i] = &bzl.File{Artifact: a, Path: a.Path, Root: c.cfg.outDir(), Owner: c.Label}
+	}
+	var content starlark.Value = starlark.None
+	if s.Write != nil && s.Write.Content != nil && noInputs(s.Inputs) {
+		if text, err := s.Write.Content(nil); err == nil {
+			content = starlark.String(text)
+		}
+	}
 	v := starlarkstruct.FromStringDict(starlarkstruct.Default, starlark.StringDict{
 		"mnemonic": starlark.String(s.Mnemonic), "argv": starlark.NewList(argv), "env": env,
+		"outputs": bzl.FileDepset(outputs), "content": content,
 	})
 	v.Freeze()
 	return v
+}
+
+func noInputs(in action.Inputs) bool {
+	return in.Each(func(action.Input) bool { return false })
 }
 
 // filesToRun is FilesToRunProvider.

@@ -167,7 +167,7 @@ func (c *ruleContext) statusFile(name string) (starlark.Value, error) {
 	}
 	art := &action.Artifact{Path: "bazel-out/" + name + ".txt"}
 	art.Producer = &action.Spec{
-		Owner: c.t.Label, Position: c.t.Position, Mnemonic: "BazelWorkspaceStatusAction", Progress: "Writing " + art.Path, Outputs: []*action.Artifact{art},
+		Owner: c.t.Label, Position: c.t.Position, Mnemonic: "BazelWorkspaceStatusAction", Progress: "Writing " + art.Path, Outputs: []*action.Artifact{art}, Inputs: action.InputList(nil),
 		Write: &action.Write{Content: func(action.Expander) ([]byte, error) { return []byte(text), nil }},
 	}
 	return &bzl.File{Artifact: art, Path: art.Path}, nil

@@ -54,6 +54,9 @@ func targetError(t *loading.Target, err error) error {
 	e := &Error{Label: t.Label, Position: t.Position, Err: err}
 	var cycle *memo.CycleError
 	if errors.As(err, &cycle) {
+		if !ours(cycle) { // of load() statements, which package loading words
+			return err
+		}
 		e.Text = "in " + what + " " + t.Label.String() + ": " + cycleText(cycle)
 		return e
 	}
@@ -64,6 +67,18 @@ func targetError(t *loading.Target, err error) error {
 	}
 	e.Text = fmt.Sprintf("in %s %s: %s%s", what, t.Label, text, traceback(err))
 	return e
+}
+
+// ours reports whether a cycle is one of targets.
+func ours(c *memo.CycleError) bool {
+	for _, k := range c.Path {
+		switch k.(type) {
+		case key, aspectKey, platformKey:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // cycleText words a cycle as Bazel does, the first target repeated at the end.

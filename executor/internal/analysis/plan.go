@@ -31,7 +31,9 @@ func (x *actions) plan(thread *starlark.Thread, args starlark.Tuple, kwargs []st
 	if err != nil {
 		return nil, err
 	}
-	if fn, ok := f.(*starlark.Function); ok && fn.NumFreeVars() > 0 {
+	// Loaded names are free variables too, so what tells a closure is that its
+	// def or lambda does not start its line.
+	if fn, ok := f.(*starlark.Function); ok && fn.Position().Col > 1 {
 		return nil, fmt.Errorf("plan: implementation: %s is a closure: make it a top-level function and pass what it needs in data", fn.Name())
 	}
 	f.Freeze()
@@ -100,7 +102,7 @@ type planCall struct {
 
 // run calls the function once; it may run concurrently with other plans.
 func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanResult, error) {
-	x := newActions(p.a, p.x.owner, p.x.cfg)
+	x := newActions(ctx, p.a, p.x.owner, p.x.cfg)
 	x.tools, x.platform, x.noSandbox = p.tools, p.platform, p.noSandbox
 	c := &planContext{call: p, actions: x, in: in, bound: map[*action.Artifact]*action.Artifact{}}
 	thread, stop := p.a.thread(ctx, "plan of "+p.x.owner.String(), &bzl.Context{
@@ -118,7 +120,11 @@ func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanRe
 		return nil, p.error(err)
 	}
 	v.Freeze()
-	return &action.PlanResult{Specs: x.specs, Bind: c.bound, Value: v}, nil
+	r := &action.PlanResult{Specs: x.specs, Bind: c.bound, Value: v}
+	if next, ok := v.(*planned); ok {
+		r.Value, r.Follow = nil, next.spec
+	}
+	return r, nil
 }
 
 // error places err at the plan's target and names the function.

@@ -154,14 +154,7 @@ func (a *Analyzer) constraintValueRule(ctx context.Context, r *resolver, attrs m
 	if err != nil {
 		return nil, err
 	}
-	c := a.provide(r, attrs, bzl.ConstraintValueInfo.New(starlark.StringDict{"label": bzl.Label{Label: r.t.Label}, "constraint": v}))
-	p, err := a.platform(ctx, r.cfg.platform)
-	if err != nil {
-		return nil, err
-	}
-	own, _ := constraintOf(c.Providers[bzl.ConstraintValueInfo])
-	c.condition = &condition{label: r.t.Label, matches: p.has(own), needs: map[string]string{"constraint " + own.setting.String(): own.value.String()}}
-	return c, nil
+	return a.provide(r, attrs, bzl.ConstraintValueInfo.New(starlark.StringDict{"label": bzl.Label{Label: r.t.Label}, "constraint": v})), nil
 }
 
 func (a *Analyzer) platformRule(ctx context.Context, r *resolver, attrs map[string]starlark.Value) (*Configured, error) {

@@ -257,7 +257,7 @@ func mostSpecific(p bzl.SelectPart, conds []*condition, matched []int) int {
 // platform lacks, "" if none.
 func (r *resolver) incompatible(attrs map[string]starlark.Value) (string, error) {
 	list, ok := attrs["target_compatible_with"].(*starlark.List)
-	if !ok || list.Len() == 0 {
+	if !ok || list.Len() == 0 || r.t.Class.Impl == nil && r.t.Class.Name == "toolchain" { // for it the attribute means another thing
 		return "", nil
 	}
 	p, err := r.a.platform(r.ctx, r.cfg.platform)

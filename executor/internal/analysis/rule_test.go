@@ -136,7 +136,7 @@ func TestErrors(t *testing.T) {
 		"//:wrongkind":   {"BUILD:4:4", `in attribute "srcs"`, "a.txt", "expected .c"},
 		"//:noinfo":      {"does not have mandatory providers: 'Info'", "//:n"},
 		"//:forget":      {"have no generating action", "bazel-out/k8-fastbuild/bin/never"},
-		"//:boom":        {"BUILD:10:5: in boom rule //:boom: no luck @@//:boom", `defs.bzl", line 41, column 10, in _deep`, "Traceback"},
+		"//:boom":        {"BUILD:10:5: in boom rule //:boom: no luck @@//:boom", `defs.bzl", line 42, column 9, in _deep`, "Traceback"},
 		"//:on_boom":     {"in boom rule //:boom: no luck"},
 		"//:cyc1":        {"cycle in dependency graph:", "//:cyc1", "//:cyc2"},
 		"//:hidden_user": {"//p:hidden is not visible from target //:hidden_user", "__pkg__"},

@@ -61,7 +61,7 @@ func (c *ruleContext) init() error {
 		return err
 	}
 	c.scope = bzl.Scope{Package: c.t.Label.Pkg(), Repo: mapping}
-	c.actions = newActions(c.a, c.t.Label, c.cfg)
+	c.actions = newActions(c.ctx, c.a, c.t.Label, c.cfg)
 	c.actions.tools = c.tools
 	if props, err := stringDict("exec_properties", c.attrs["exec_properties"]); err == nil && len(props) > 0 {
 		c.actions.platform = props

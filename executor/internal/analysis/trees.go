@@ -1,7 +1,6 @@
 package analysis
 
 import (
-	"context"
 	"fmt"
 	"path"
 	"regexp"
@@ -47,8 +46,8 @@ func (x *actions) place(_ *starlark.Thread, args starlark.Tuple, kwargs []starla
 	return &bzl.File{Artifact: f.Artifact, Path: p, Owner: f.Owner}, nil
 }
 
-func (x *actions) view(ctx context.Context) (*loading.View, error) {
-	v, err := x.a.opts.Repos.View(ctx, x.owner.Repo)
+func (x *actions) view() (*loading.View, error) {
+	v, err := x.a.opts.Repos.View(x.ctx, x.owner.Repo)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +107,7 @@ func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []s
 		}
 		q.Mentioned = m
 	}
-	v, err := x.view(context.Background())
+	v, err := x.view()
 	if err != nil {
 		return nil, fmt.Errorf("source_tree: %w", err)
 	}
@@ -127,7 +126,7 @@ func (x *actions) sourceDir(_ *starlark.Thread, args starlark.Tuple, kwargs []st
 	if err := inside("source_dir: path", p); err != nil {
 		return nil, err
 	}
-	v, err := x.view(context.Background())
+	v, err := x.view()
 	if err != nil {
 		return nil, fmt.Errorf("source_dir: %w", err)
 	}
@@ -152,6 +151,29 @@ func (x *actions) hostTree(_ *starlark.Thread, args starlark.Tuple, kwargs []sta
 	return x.source("/", &action.Source{Host: &action.HostTree{Paths: list}}), nil
 }
 
+// sourceArtifact returns the one artifact for a source: rules ask for the same
+// tree for every action, and each artifact is looked at once.
+func (a *Analyzer) sourceArtifact(at string, s *action.Source) *action.Artifact {
+	key := fmt.Sprintf("%q %q %q %t", at, s.Root, s.Path, s.Immutable)
+	if s.Host != nil {
+		key += fmt.Sprintf(" host %q", s.Host.Paths)
+	}
+	if q := s.Tree; q != nil {
+		key += fmt.Sprintf(" tree %q %q %t %q", q.Include, q.Exclude, q.Gitignore, q.Blank)
+		if m := q.Mentioned; m != nil {
+			key += fmt.Sprintf(" %q %q %q", m.Files, m.By, m.Pattern)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if old := a.sources[key]; old != nil {
+		return old
+	}
+	art := &action.Artifact{Path: at, Dir: true, Source: s}
+	a.sources[key] = art
+	return art
+}
+
 func (x *actions) source(at string, s *action.Source) *bzl.File {
-	return &bzl.File{Artifact: &action.Artifact{Path: at, Dir: true, Source: s}, Path: at, Owner: x.owner}
+	return &bzl.File{Artifact: x.a.sourceArtifact(at, s), Path: at, Owner: x.owner}
 }

@@ -27,6 +27,13 @@ func builtin(name string, f func(*starlark.Thread, starlark.Tuple, []starlark.Tu
 	})
 }
 
+// topLevel reports whether f is a global of its file. Free variables do not
+// tell: names that a file loads are free variables of its functions.
+func topLevel(f *starlark.Function) bool {
+	g, ok := f.Globals()[f.Name()]
+	return ok && g == f
+}
+
 // elements returns the elements of a list, tuple, set or depset.
 func elements(what string, v starlark.Value) ([]starlark.Value, error) {
 	switch v := v.(type) {

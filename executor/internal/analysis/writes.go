@@ -32,8 +32,9 @@ func (x *actions) write(thread *starlark.Thread, args starlark.Tuple, kwargs []s
 	case starlark.String:
 		spec.Write.Content = func(action.Expander) ([]byte, error) { return []byte(c), nil }
 	case *argsValue:
-		in := &inputSet{files: c.dirsOf()}
-		spec.Inputs = in
+		if dirs := c.dirsOf(); dirs != nil {
+			spec.Inputs = &inputSet{files: dirs}
+		}
 		words, format := c.words(), c.format
 		spec.Write.Content = func(ex action.Expander) ([]byte, error) { return paramFile(words, format, ex) }
 	default:
@@ -162,15 +163,15 @@ func (x *actions) symlink(thread *starlark.Thread, args starlark.Tuple, kwargs [
 	return starlark.None, nil
 }
 
-// assemble makes a directory of other artifacts: entries maps paths in it to files.
-func (x *actions) assemble(thread *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+// tree is ctx.actions.tree: it makes a directory of other artifacts: entries maps paths in it to files.
+func (x *actions) tree(thread *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var output *bzl.File
 	var entries *starlark.Dict
-	if err := starlark.UnpackArgs("assemble", args, kwargs, "output", &output, "entries", &entries); err != nil {
+	if err := starlark.UnpackArgs("tree", args, kwargs, "output", &output, "entries", &entries); err != nil {
 		return nil, err
 	}
 	if !output.Artifact.Dir {
-		return nil, fmt.Errorf("assemble: output: expected what declare_directory() returned, got %s", output)
+		return nil, fmt.Errorf("tree: output: expected what declare_directory() returned, got %s", output)
 	}
 	spec := x.newSpec(thread, "Assemble")
 	spec.Progress = "Assembling " + output.ShortPath()
@@ -180,17 +181,17 @@ func (x *actions) assemble(thread *starlark.Thread, args starlark.Tuple, kwargs 
 		p, ok1 := starlark.AsString(item[0])
 		f, ok2 := item[1].(*bzl.File)
 		if !ok1 || !ok2 {
-			return nil, fmt.Errorf("assemble: entries: expected a dict of files by path, got the entry %s: %s", item[0], item[1])
+			return nil, fmt.Errorf("tree: entries: expected a dict of files by path, got the entry %s: %s", item[0], item[1])
 		}
 		if p == "" || path.IsAbs(p) || path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") {
-			return nil, fmt.Errorf("assemble: entries: %q is not a relative path without . and ..", p)
+			return nil, fmt.Errorf("tree: entries: %q is not a relative path without . and ..", p)
 		}
 		spec.Assemble.Entries[p] = f.Artifact
 		in.files = append(in.files, f)
 	}
 	spec.Inputs = in
 	if err := x.register(spec, output); err != nil {
-		return nil, fmt.Errorf("assemble: %w", err)
+		return nil, fmt.Errorf("tree: %w", err)
 	}
 	return starlark.None, nil
 }

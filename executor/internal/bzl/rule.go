@@ -92,9 +92,6 @@ func (r RuleValue) export(name string, file label.Label) error {
 	if r.RuleClass.Name != "" {
 		return nil
 	}
-	if r.Test && !isTestName(name) {
-		return fmt.Errorf("%s: test rule %s must have a name that ends in _test", r.Position, name)
-	}
 	if !r.Test && isTestName(name) {
 		return fmt.Errorf("%s: rule %s ends in _test but is no test rule: add test = True, or rename it", r.Position, name)
 	}

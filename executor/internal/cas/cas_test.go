@@ -262,7 +262,7 @@ func TestDiskFaults(t *testing.T) {
 		if _, err := s.Get(ctx, d); !errors.Is(err, cas.ErrNotFound) {
 			t.Errorf("call %d: after a failed Put: %v", n, err)
 		}
-		if left, _ := filepath.Glob(filepath.Join(root, "cas/.tmp-*")); len(left) != 0 {
+		if left, _ := filepath.Glob(filepath.Join(root, "cas/*/.tmp-*")); len(left) != 0 {
 			t.Errorf("call %d: left %v", n, left)
 		}
 	}

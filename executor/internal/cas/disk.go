@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -48,7 +50,8 @@ type Disk struct {
 	mode   fs.FileMode // of new directories
 	era    int64       // nanoseconds of the file system's clock
 
-	known sync.Map // form -> inode (uint64) whose bytes this process wrote or hashed
+	next  atomic.Uint32 // the shard for the next temporary file
+	known sync.Map      // form -> inode (uint64) whose bytes this process wrote or hashed
 }
 
 type form struct {
@@ -93,7 +96,9 @@ func OpenDisk(root string, o DiskOptions) (*Disk, error) {
 	if err := s.openEra(); err != nil {
 		return nil, fmt.Errorf("cache folder %s: cannot write: %w; name another one with --disk_cache or --output_user_root", root, err)
 	}
-	s.fs.Sweep(filepath.Join(root, "cas"), "tmp-")
+	s.fs.Spread(filepath.Join(root, "cas"))
+	s.next.Store(rand.Uint32())
+	s.fs.Sweep(s.shard(byte(rand.Uint32())), "tmp-") // all of them in the long run
 	return s, nil
 }
 
@@ -158,6 +163,8 @@ func (s *Disk) path(d digest.Digest, x bool) string {
 	}
 	return b.String()
 }
+
+func (s *Disk) shard(b byte) string { return filepath.Join(s.root, "cas", fmt.Sprintf("%02x", b)) }
 
 func perm(x bool) fs.FileMode {
 	if x {

@@ -62,8 +62,8 @@ func (s *Disk) Add(ctx context.Context, r io.Reader, executable bool) (digest.Di
 }
 
 // write is the only way a file comes into the store: temporary file, hash
-// while writing, rename. Temporary files stand together in cas, which is the
-// same file system as its shards, so that those of killed processes are found.
+// while writing, rename. Where the digest is not known before, the temporary
+// file stands in one shard after another, which spreads the files on the disk.
 func (s *Disk) write(ctx context.Context, r io.Reader, x bool, want *digest.Digest) (digest.Digest, error) {
 	var none digest.Digest
 	if x {
@@ -74,7 +74,16 @@ func (s *Disk) write(ctx context.Context, r io.Reader, x bool, want *digest.Dige
 			defer syscall.ForkLock.RUnlock()
 		}
 	}
-	f, err := s.fs.CreateTemp(filepath.Join(s.root, "cas"), "tmp-", perm(x))
+	dir := s.shard(byte(s.next.Add(1)))
+	if want != nil {
+		dir = s.shard(want.Hash[0])
+	}
+	f, err := s.fs.CreateTemp(dir, "tmp-", perm(x))
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.mkdir(dir); err == nil {
+			f, err = s.fs.CreateTemp(dir, "tmp-", perm(x))
+		}
+	}
 	if err != nil {
 		return none, err
 	}

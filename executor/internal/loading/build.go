@@ -57,7 +57,7 @@ func (l *Loader) loadPackage(ctx context.Context, id label.Package) (*Package, e
 	if err != nil {
 		return nil, err
 	}
-	ignored, err := l.ignored(tree)
+	ignored, err := tree.ignored()
 	if err != nil {
 		return nil, err
 	}

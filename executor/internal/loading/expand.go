@@ -161,6 +161,10 @@ func (l *Loader) below(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 		return nil, err
 	}
 	paths, err := l.packagesBelow(t, p.Package.Path)
+	var known *Error
+	if errors.As(err, &known) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for packages below '%s': %w", p.Package, err)
 	}

@@ -55,6 +55,8 @@ var workspaceFileNames = [...]string{"WORKSPACE", "WORKSPACE.bazel", "MODULE.baz
 type tree struct {
 	Files
 	dirs sync.Map // path -> func() (*dir, error)
+
+	ignored func() (*ignoreSet, error) // what loading does not enter, read once
 }
 
 // dir is a listed folder.
@@ -63,7 +65,11 @@ type dir struct {
 	names   map[string]fs.DirEntry
 }
 
-func newTree(f Files) *tree { return &tree{Files: f} }
+func newTree(f Files) *tree {
+	t := &tree{Files: f}
+	t.ignored = sync.OnceValues(t.readIgnored)
+	return t
+}
 
 // list returns the folder p, "." for the root.
 func (t *tree) list(p string) (*dir, error) {

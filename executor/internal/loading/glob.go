@@ -2,6 +2,7 @@ package loading
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -10,37 +11,42 @@ import (
 
 // glob finds the files below the package pkg ("" for the root) that match one
 // of include and none of exclude, sorted, relative to pkg. Folders count only
-// with dirs set. It does not enter other packages, nor what skip names.
-func (t *tree) glob(pkg string, include, exclude []string, dirs bool, skip func(string) bool) ([]string, error) {
+// with dirs set. It does not enter other packages, nor what skip names. empty is
+// the first pattern of include that matched nothing, "" if there is none.
+func (t *tree) glob(pkg string, include, exclude []string, dirs bool, skip func(string) bool) (names []string, empty string, err error) {
 	for _, p := range slices.Concat(include, exclude) {
 		if err := checkGlob(p); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	g := &globber{tree: t, pkg: pkg, dirs: dirs, skip: skip, found: map[string]bool{}, seen: map[string]bool{}}
+	all := map[string]bool{}
 	for _, p := range include {
-		g.pattern = p
+		g := &globber{tree: t, pkg: pkg, dirs: dirs, skip: skip, found: map[string]bool{}, seen: map[string]bool{}}
 		if err := g.walk("", strings.Split(p, "/")); err != nil {
-			return nil, fmt.Errorf("glob pattern '%s': %w", p, err)
+			return nil, "", fmt.Errorf("glob pattern '%s': %w", p, cause(err))
 		}
+		if len(g.found) == 0 && empty == "" {
+			empty = p
+		}
+		maps.Copy(all, g.found)
 	}
 	var not [][]string
 	for _, p := range exclude {
 		not = append(not, strings.Split(p, "/"))
 	}
 	var out []string
-	for name := range g.found {
+	for name := range all {
 		segments := strings.Split(name, "/")
 		if slices.ContainsFunc(not, func(p []string) bool { return matchSegments(p, segments) }) {
 			continue
 		}
 		if !utf8.ValidString(name) {
-			return nil, fmt.Errorf("glob matched the file name %q, which is not UTF-8; rename the file or exclude it", name)
+			return nil, "", fmt.Errorf("glob matched the file name %q, which is not UTF-8; rename the file or exclude it", name)
 		}
 		out = append(out, name)
 	}
 	slices.Sort(out)
-	return out, nil
+	return out, empty, nil
 }
 
 // checkGlob says what is wrong with a pattern, in Bazel's words.
@@ -67,15 +73,14 @@ func checkGlob(p string) error {
 	return nil
 }
 
-// globber is one evaluation of include patterns.
+// globber is the evaluation of one pattern.
 type globber struct {
-	tree    *tree
-	pkg     string
-	dirs    bool
-	skip    func(string) bool // of a path relative to the repository
-	pattern string
-	found   map[string]bool
-	seen    map[string]bool // pattern, folder and rest already walked
+	tree  *tree
+	pkg   string
+	dirs  bool
+	skip  func(string) bool // of a path relative to the repository
+	found map[string]bool
+	seen  map[string]bool // folder and rest of the pattern already walked
 }
 
 // walk matches the segments against what is below the folder at, "" being the package.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // ignoreFile names the folders that no package and no glob reaches.
@@ -18,8 +19,8 @@ type ignoreSet struct {
 	folders map[string]bool // .bazelignore
 }
 
-// ignored reads .bazelignore; the listing of the root tells whether there is one.
-func (l *Loader) ignored(t *tree) (*ignoreSet, error) {
+// readIgnored reads .bazelignore.
+func (t *tree) readIgnored() (*ignoreSet, error) {
 	s := &ignoreSet{tree: t, folders: map[string]bool{}}
 	src, err := t.ReadFile(ignoreFile)
 	if isMissing(err) {
@@ -69,7 +70,7 @@ func (s *ignoreSet) skips(p string) bool {
 
 // packagesBelow lists the packages in and under the folder root, sorted.
 func (l *Loader) packagesBelow(t *tree, root string) ([]string, error) {
-	s, err := l.ignored(t)
+	s, err := t.ignored()
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +88,9 @@ func (l *Loader) packagesBelow(t *tree, root string) ([]string, error) {
 			return nil
 		}
 		if t.buildFile(p, d) != "" {
+			if !utf8.ValidString(p) {
+				return &Error{Text: fmt.Sprintf("the folder name %q is not UTF-8, but has a BUILD file", p), Hint: "rename the folder"}
+			}
 			out = append(out, p)
 		}
 		for _, e := range d.entries {

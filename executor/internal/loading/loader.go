@@ -251,6 +251,18 @@ func (l *Loader) checkSource(ctx context.Context, p *Package, t *Target) error {
 		Hint: "create the file, or take its name out of the target"}, t.Position)
 }
 
+// Referenced adds to the error of loading a dependency which target names it,
+// and gives it that target's position unless it has one.
+func Referenced(err error, by *Target) error {
+	e, ok := err.(*Error)
+	if !ok || e.File != "" {
+		return err
+	}
+	placed := *e
+	placed.Text += fmt.Sprintf(", referenced by '%s'", by.Label)
+	return Place(&placed, by.Position)
+}
+
 // Place gives err the position of the target it is about.
 func Place(err error, position string) error {
 	e, ok := err.(*Error)

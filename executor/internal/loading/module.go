@@ -113,7 +113,11 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 		return nil, Diagnose(err)
 	}
 	if err := bzl.Export(globals, key.Label); err != nil {
-		return nil, &Error{File: shown, Text: err.Error(), Err: err}
+		position, text, ok := strings.Cut(err.Error(), ": ")
+		if !ok || !strings.HasPrefix(position, shown) {
+			position, text = shown, err.Error()
+		}
+		return nil, Place(&Error{Text: text, Err: err}, position)
 	}
 	globals.Freeze()
 	m.Globals = globals

@@ -140,21 +140,13 @@ func globFn(b *builder, _ *starlark.Thread, args starlark.Tuple, kwargs []starla
 	}
 	dirs := !bool(withoutDirs.Truth())
 	mayBeEmpty := allowEmpty != nil && allowEmpty != starlark.None && bool(allowEmpty.Truth())
-	if !mayBeEmpty {
-		for _, p := range include {
-			one, err := b.tree.glob(b.pkg.ID.Path, []string{p}, nil, dirs, b.skip)
-			if err != nil {
-				return nil, err
-			}
-			if len(one) == 0 {
-				return nil, &hinted{text: fmt.Sprintf("glob pattern '%s' didn't match anything, %s", p, emptyGlob),
-					hint: "mend the pattern, or write allow_empty = True"}
-			}
-		}
-	}
-	found, err := b.tree.glob(b.pkg.ID.Path, include, exclude, dirs, b.skip)
+	found, empty, err := b.tree.glob(b.pkg.ID.Path, include, exclude, dirs, b.skip)
 	if err != nil {
 		return nil, err
+	}
+	if empty != "" && !mayBeEmpty {
+		return nil, &hinted{text: fmt.Sprintf("glob pattern '%s' didn't match anything, %s", empty, emptyGlob),
+			hint: "mend the pattern, or write allow_empty = True"}
 	}
 	if len(found) == 0 && !mayBeEmpty {
 		return nil, &hinted{text: "all files in the glob have been excluded, " + emptyGlob, hint: "exclude less, or write allow_empty = True"}

@@ -142,6 +142,8 @@ func TestErrors(t *testing.T) {
 		{"no package", "-- ab/BUILD --\n", "no such package '//a': BUILD file not found in folder 'a'\n    Add a BUILD file to a directory to mark it as a package."},
 		{"unexported rule", "-- a/BUILD --\nload(':x.bzl', 'f')\nf()\n-- a/x.bzl --\ndef f():\n    native.fliegroup(name = 'x')\n",
 			"a/x.bzl:2:11: module has no .fliegroup field or method (did you mean .filegroup?)\n    called from a/BUILD:2:2"},
+		{"test name", "-- a/BUILD --\nload(':x.bzl', 'f')\n-- a/x.bzl --\nf = rule(\n    implementation = lambda ctx: [], test = True)\n",
+			"a/x.bzl:1:9: test rule f must have a name that ends in _test"},
 		{"package arg", "-- a/BUILD --\npackage(default_visiblity = [])\n",
 			"a/BUILD:1:8: unexpected keyword argument: 'default_visiblity' (did you mean 'default_visibility'?)\n    package() takes default_applicable_licenses, default_compatible_with, default_deprecation, default_package_metadata, default_restricted_to, default_testonly, default_visibility, features, licenses"},
 		{"visibility", "-- a/BUILD --\nfilegroup(name = 'x', visibility = ['//visibility:pubic'])\n",

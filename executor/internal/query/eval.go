@@ -211,11 +211,11 @@ func (e *evaluator) closure(ctx context.Context, from set, depth int) (set, erro
 		out[l] = t
 	}
 	for ; len(level) > 0 && depth != 0; depth-- {
-		next := set{}
+		next := set{} // to the target that names it
 		for _, l := range level {
 			for _, d := range e.edges(out[l]) {
-				if out[d] == nil {
-					next[d] = nil
+				if out[d] == nil && next[d] == nil {
+					next[d] = out[l]
 				}
 			}
 		}
@@ -226,7 +226,9 @@ func (e *evaluator) closure(ctx context.Context, from set, depth int) (set, erro
 		g.SetLimit(e.opts.Jobs)
 		for i, l := range labels {
 			g.Go(func() error {
-				targets[i], errs[i] = e.loader.Target(ctx, l)
+				if targets[i], errs[i] = e.loader.Target(ctx, l); errs[i] != nil {
+					errs[i] = loading.Referenced(errs[i], next[l])
+				}
 				return nil
 			})
 		}

@@ -8,7 +8,8 @@
 //	v, err := r.View(ctx, "crates")       // where one is; fetched if it is not there yet
 //	err = r.FetchAll(ctx)                 // `gorules fetch`
 //	regs, err := r.Registered(ctx)        // register_toolchains, register_execution_platforms
-//	ok := r.Fresh(names)                  // nothing that the fetches read has changed
+//	names := r.Used()                     // fetched repositories that were asked for
+//	ok := r.Fresh(names)                  // nothing that their rules read has changed
 //
 // A fetched repository is the folder <output root>/external/<name>. It is made
 // in place, since rules may write its absolute path into it, and the marker

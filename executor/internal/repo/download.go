@@ -344,10 +344,15 @@ func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, boo
 	default:
 		return nil, false, fmt.Errorf("expected a http, https or file URL")
 	}
-	req, err := http.NewRequestWithContext(c.ctx, http.MethodGet, u, nil)
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	stall := time.AfterFunc(stallTime, func() { cancel(errStalled) })
+	body := &watchedBody{stall: stall, cancel: cancel}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
+		body.Close()
 		return nil, false, err
 	}
+	req.Header.Set("Accept-Encoding", "identity") // the archive itself, not its content
 	if headers != nil {
 		for _, item := range headers.Items() {
 			values := []string{bzl.Str(item[1])}
@@ -363,13 +368,51 @@ func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, boo
 	}
 	resp, err := c.r.opts.HTTP.Do(req)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		body.Close()
 		return nil, true, err
 	}
+	body.ReadCloser, body.ctx = resp.Body, ctx
 	if resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
+		body.Close()
 		return nil, resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, fmt.Errorf("the server answered %s", resp.Status)
 	}
-	return resp.Body, false, nil
+	return body, false, nil
+}
+
+// stallTime is how long a server may send nothing.
+const stallTime = time.Minute
+
+var errStalled = fmt.Errorf("the server sent nothing for %v", stallTime)
+
+// watchedBody gives up when nothing comes for stallTime.
+type watchedBody struct {
+	io.ReadCloser // nil until the response is there
+	ctx           context.Context
+	stall         *time.Timer
+	cancel        context.CancelCauseFunc
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.stall.Reset(stallTime)
+	}
+	if err != nil && !errors.Is(err, io.EOF) && b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	b.stall.Stop()
+	defer b.cancel(nil)
+	if b.ReadCloser == nil {
+		return nil
+	}
+	return b.ReadCloser.Close()
 }
 
 func copyFile(from, to string, mode os.FileMode) error {

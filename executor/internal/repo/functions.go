@@ -89,6 +89,9 @@ func (w *workspace) register(what string, into *[]Registration, thread *starlark
 		case !strings.HasPrefix(text, "@@") && p.Package.Repo != "" && scope.Repo != nil:
 			p.Package.Repo = scope.Repo(p.Package.Repo)
 		}
+		if i := strings.Index(text, "//"); i >= 0 {
+			p.Text = "@@" + p.Package.Repo + text[i:] // the name is canonical now
+		}
 		w.mu.Lock()
 		*into = append(*into, Registration{p, outermost(thread)})
 		w.mu.Unlock()
@@ -202,6 +205,14 @@ func bazelDep(w *workspace, thread *starlark.Thread, args starlark.Tuple, kwargs
 	}
 	d := &declaration{repo: w.canonical(apparent), name: apparent, root: w.root, position: outermost(thread),
 		rule: unavailable, attrs: map[string]starlark.Value{"module": starlark.String(name)}}
+	if w.repo != "" { // a module that the root has is the same one everywhere
+		w.r.mu.Lock()
+		root := w.r.begun[""]
+		w.r.mu.Unlock()
+		if root.find(apparent) != nil {
+			return nil
+		}
+	}
 	w.mu.Lock()
 	path, overridden := w.overrides[name]
 	w.mu.Unlock()

@@ -99,12 +99,14 @@ func (c *repoContext) path(v starlark.Value) (string, error) {
 	case pathValue:
 		return v.p, nil
 	case starlark.String:
-		if s := string(v); filepath.IsAbs(s) {
-			return filepath.Clean(s), nil
-		} else if strings.HasPrefix(s, "//") || strings.HasPrefix(s, "@") {
+		s := string(v)
+		switch {
+		case strings.HasPrefix(s, "//") || strings.HasPrefix(s, "@"):
 			return "", fmt.Errorf("%q looks like a label: write Label(%q)", s, s)
+		case filepath.IsAbs(s):
+			return filepath.Clean(s), nil
 		}
-		return filepath.Join(c.dir, filepath.FromSlash(string(v))), nil
+		return filepath.Join(c.dir, filepath.FromSlash(s)), nil
 	case bzl.Label:
 		root, err := c.r.Materialize(c.ctx, v.Repo)
 		if err != nil {

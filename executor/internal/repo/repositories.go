@@ -80,6 +80,7 @@ type Repositories struct {
 	begun   map[string]*workspace // also those whose evaluation is under way
 	phase   sync.Mutex            // one event at a time
 	fetches int                   // repository rules that ran
+	used    map[string]bool       // fetched repositories that were asked for
 }
 
 type workspaceKey struct{ repo string }
@@ -120,7 +121,7 @@ func New(o Options) (*Repositories, error) {
 	if o.HTTP == nil {
 		o.HTTP = http.DefaultClient
 	}
-	r := &Repositories{opts: o, begun: map[string]*workspace{}}
+	r := &Repositories{opts: o, begun: map[string]*workspace{}, used: map[string]bool{}}
 	root := &loading.View{Root: o.Workspace, Files: o.Files("", o.Workspace, false)}
 	r.lock = newLockFile(o.Workspace, o.Lockfile, root.Files)
 	var err error
@@ -188,6 +189,14 @@ func (r *Repositories) Fetches() int {
 	return r.fetches
 }
 
+// Used lists the repositories made by a rule that something asked for, sorted:
+// what Fresh has to be asked about later.
+func (r *Repositories) Used() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return sorted(r.used)
+}
+
 // View returns the repository with the canonical name repo, fetching it if need be.
 func (r *Repositories) View(ctx context.Context, repo string) (*loading.View, error) {
 	if repo != "" {
@@ -219,7 +228,13 @@ func (r *Repositories) locate(ctx context.Context, repo string) (*loading.View, 
 			if d.rule == r.rules["local_repository"] {
 				return r.local(d)
 			}
-			return r.fetch(ctx, d)
+			v, err := r.fetch(ctx, d)
+			if err == nil {
+				r.mu.Lock()
+				r.used[repo] = true
+				r.mu.Unlock()
+			}
+			return v, err
 		}
 	}
 	if v := r.embedded(repo); v != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -334,11 +335,18 @@ func outermost(thread *starlark.Thread) string {
 // returns what they register.
 func (r *Repositories) Registered(ctx context.Context) (Registered, error) {
 	var out Registered
+	add := func(into *[]Registration, more []Registration) {
+		for _, r := range more {
+			if !slices.ContainsFunc(*into, func(old Registration) bool { return old.Pattern == r.Pattern }) {
+				*into = append(*into, r)
+			}
+		}
+	}
 	err := r.eachWorkspace(ctx, func(w *workspace) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		out.Toolchains = append(out.Toolchains, w.toolchains...)
-		out.ExecutionPlatforms = append(out.ExecutionPlatforms, w.platforms...)
+		add(&out.Toolchains, w.toolchains)
+		add(&out.ExecutionPlatforms, w.platforms)
 		return nil
 	})
 	return out, err

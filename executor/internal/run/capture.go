@@ -25,8 +25,8 @@ const (
 // then a file does.
 type capture struct {
 	fs   *fsx.FS
-	dir  string
-	line func([]byte) // may be nil
+	dir  func() (string, error) // for the file
+	line func([]byte)           // may be nil
 
 	mem     bytes.Buffer
 	file    *fsx.File
@@ -37,7 +37,7 @@ type capture struct {
 }
 
 func (l *Local) capture(line func([]byte)) *capture {
-	return &capture{fs: l.fs, dir: l.scratch.dir, line: line}
+	return &capture{fs: l.fs, dir: l.scratch.folder, line: line}
 }
 
 // Write never fails: the process must not notice that its text is lost. The
@@ -51,15 +51,25 @@ func (c *capture) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if c.err == nil && c.file == nil {
-		if c.file, c.err = c.fs.CreateTemp(c.dir, "text-", 0o600); c.err == nil {
-			_, c.err = c.file.Write(c.mem.Bytes())
-			c.mem = bytes.Buffer{}
-		}
+		c.spill()
 	}
 	if c.err == nil {
 		_, c.err = c.file.Write(keep)
 	}
 	return len(p), nil
+}
+
+// spill moves the text from memory to a file.
+func (c *capture) spill() {
+	dir, err := c.dir()
+	if err == nil {
+		c.file, err = c.fs.CreateTemp(dir, "text-", 0o600)
+	}
+	if err == nil {
+		_, err = c.file.Write(c.mem.Bytes())
+		c.mem = bytes.Buffer{}
+	}
+	c.err = err
 }
 
 func (c *capture) lines(p []byte) {

@@ -51,6 +51,7 @@ func OpenDiskCache(root, tier string, store cas.Store, fsys *fsx.FS) (*DiskCache
 	if err := c.mkdir(filepath.Join(root, "ac")); err != nil {
 		return nil, fmt.Errorf("action cache %s: %w", root, err)
 	}
+	fsys.Spread(filepath.Join(root, "ac"))
 	fsys.Sweep(filepath.Join(root, "ac"), "tmp-")
 	return c, nil
 }

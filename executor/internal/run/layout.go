@@ -59,6 +59,10 @@ const (
 	maxWhole = 512
 )
 
+// maxCopy is the largest input, in bytes, that is copied into a directory for
+// outputs; a larger one is mounted there by itself.
+const maxCopy = 1 << 20
+
 // system has what the sandbox itself puts files into.
 var system = map[string]bool{"/": true, "/etc": true, "/home": true, sandbox.Home: true, "/tmp": true, "/dev": true, "/proc": true}
 
@@ -275,7 +279,7 @@ func (l *layout) children(t *tree.Tree, p string, in host, cow bool) error {
 			l.links = append(l.links, sandbox.Symlink{Path: q, Target: e.Target})
 		case e.Kind == tree.Link:
 			err = l.local.fs.Symlink(e.Target, in.dir+"/"+e.Name)
-		case in.kind == bare:
+		case in.kind == bare, in.kind == owned && !cow && e.File.Size > maxCopy:
 			var file string
 			if file, err = blobs.fetch(l.ctx, e, t.Origin); err == nil {
 				l.mounts = append(l.mounts, sandbox.Mount{Target: q, Source: file, Kind: sandbox.BindRO})

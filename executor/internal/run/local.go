@@ -64,13 +64,9 @@ func NewLocal(o LocalOptions) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openScratch(filepath.Join(o.Root, "scratch"), o.FS)
-	if err != nil {
-		return nil, err
-	}
 	l := &Local{
 		store: o.Store, blobs: blobs{o.Store, o.Sources, o.FS}, executor: o.Executor, fs: o.FS,
-		trees: trees, scratch: s, maxFiles: o.MaxTreeFiles, seen: map[digest.Digest]bool{},
+		trees: trees, scratch: newScratch(filepath.Join(o.Root, "scratch"), o.FS), maxFiles: o.MaxTreeFiles, seen: map[digest.Digest]bool{},
 	}
 	if l.maxFiles == 0 {
 		l.maxFiles = 500_000
@@ -81,10 +77,13 @@ func NewLocal(o LocalOptions) (*Local, error) {
 // Trees returns the materialised trees.
 func (l *Local) Trees() *Trees { return l.trees }
 
+// treeIdle is longer than a build takes.
+const treeIdle = 6 * time.Hour
+
 // Close waits for what runs in the background, drops old trees and removes the
 // scratch directories. No Run may be under way.
 func (l *Local) Close() error {
-	return errors.Join(l.trees.Trim(l.maxFiles), l.scratch.close())
+	return errors.Join(l.trees.Trim(l.maxFiles, treeIdle), l.scratch.close())
 }
 
 // first reports whether it is called for d for the first time.
@@ -139,14 +138,13 @@ func (l *Local) once(ctx context.Context, b *action.Bound, obs Observer, trace b
 		Loopback: b.Loopback, Timeout: timeout(b), Trace: trace,
 	}
 	tell(obs, PhaseObserver.Started)
-	start := time.Now()
 	sr, err := l.executor.Run(ctx, plan)
-	tell(obs, PhaseObserver.Ended)
-	announced, earlyErr := early.wait()
 	res := Result{
 		ExitCode: sr.ExitCode, Signal: int(sr.Signal), TimedOut: sr.TimedOut,
-		Start: start.Add(sr.Setup), Wall: sr.Wall, Runner: SandboxRunner, Accesses: sr.Refused,
+		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Runner: SandboxRunner, Accesses: sr.Refused,
 	}
+	tell(obs, PhaseObserver.Ended)
+	announced, earlyErr := early.wait()
 	var step *sandbox.StepError
 	if errors.As(err, &step) && step.Step == "exec" {
 		res.ExitCode, res.Failure, err = 127, "cannot run "+argv0(b)+": "+reason(step), nil

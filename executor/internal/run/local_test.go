@@ -118,14 +118,41 @@ func (w *world) text(d digest.Digest) string {
 	return string(b)
 }
 
+func TestLocal(t *testing.T) {
+	runtest.Runner(t, func(t *testing.T) runtest.Setup {
+		w := newWorld(t)
+		return runtest.Setup{Runner: w.local, Store: w.store, Shell: w.shell}
+	})
+}
+
+func TestLocalWithoutSandbox(t *testing.T) {
+	runtest.Runner(t, func(t *testing.T) runtest.Setup {
+		w := newWorld(t)
+		return runtest.Setup{Runner: w.local, Store: w.store, Shell: func(script string, files map[string]string, outputs ...string) *action.Bound {
+			b := w.shell(script, files, outputs...)
+			b.NoSandbox = true
+			return b
+		}}
+	})
+}
+
+func TestCachedLocal(t *testing.T) {
+	runtest.Runner(t, func(t *testing.T) runtest.Setup {
+		w := newWorld(t)
+		return runtest.Setup{Runner: run.NewCached(w.local, &run.MemoryCache{}), Store: w.store, Shell: w.shell}
+	})
+}
+
 func TestRunOutputs(t *testing.T) {
 	w := newWorld(t)
 	files := map[string]string{
 		"/w/src/a.txt": "alpha", "/w/src/sub/run.sh": "#!/bin/sh\necho ran", "/w/bin/in.txt": "beside the output",
-		"/unit/x/in": "1", "/w/bin/deep/er/f": "2",
+		"/unit/x/in": "1", "/w/bin/big.txt": strings.Repeat("big ", 1<<19), "/w/bin/deep/er/f": "2",
 	}
 	b := w.shell(`set -e
 cat src/a.txt bin/in.txt > bin/out.txt
+test "$(stat -c %s bin/big.txt)" = 2097152
+if echo bad 2>/dev/null > bin/big.txt; then exit 9; fi
 src/sub/run.sh > /out/log; chmod +x /out/log
 test "$(stat -c %Y:%a src/a.txt)" = 946684800:644
 test "$(stat -c %Y src)" = 946684800
@@ -184,12 +211,16 @@ func TestRunUnreadableOutputs(t *testing.T) {
 // holds is not.
 func TestScratchSweep(t *testing.T) {
 	w := newWorld(t)
+	w.run(w.shell("true", nil, "/out/x")) // so that there is a living one
 	left := filepath.Join(w.root, "run/scratch/pdead/1/x")
 	if err := os.MkdirAll(left, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	other, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(w.root, "run"), Store: w.store})
+	other, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(w.root, "run"), Store: w.store, Executor: instant{}})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Run(context.Background(), w.shell("", nil, "/out/x.rlib"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Close(); err != nil {
@@ -200,6 +231,34 @@ func TestScratchSweep(t *testing.T) {
 	}
 	if res := w.run(w.shell("echo > /out/x", nil, "/out/x")); res.Failure != "" {
 		t.Errorf("the living process lost its folder: %+v", res)
+	}
+}
+
+// Where links cannot be made, copies do.
+func TestRunAcrossFileSystems(t *testing.T) {
+	w := newWorld(t)
+	shm, err := os.MkdirTemp("/dev/shm", "run-test-")
+	if err != nil {
+		t.Skipf("no second file system: %v", err)
+	}
+	defer os.RemoveAll(shm)
+	pool := sandbox.NewPool(1, sandbox.Options{})
+	defer pool.Close()
+	l, err := run.NewLocal(run.LocalOptions{Root: shm, Store: w.store, Executor: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w.local = l
+	files := map[string]string{"/w/few/f": "1", "/w/tool.sh": "#!/bin/sh\ncat /w/few/f /w/many/f3"}
+	for i := range 20 {
+		files[fmt.Sprintf("/w/many/f%d", i)] = fmt.Sprint(i)
+	}
+	for range 2 {
+		b := w.shell("./tool.sh > /out/x && stat -c %Y many/f3 tool.sh >> /out/x", files, "/out/x")
+		if res := w.run(b); !res.OK(b) || w.text(res.Outputs["/out/x"].File) != "13946684800\n946684800\n" {
+			t.Errorf("%+v %s", res, res.StderrBytes)
+		}
 	}
 }
 

@@ -17,11 +17,14 @@ import (
 // one can cost more than all else about an action (0.8 ms were measured on an
 // ext4 with many deleted files).
 //
-// They stand in a folder of this process, which holds a lock on it; folders
-// whose process is gone are removed by the next one.
+// They stand in a folder of this process, which holds a lock on it and is made
+// when it is first wanted, so that a command that runs nothing does not pay for
+// it; folders whose process is gone are then removed.
 type scratch struct {
 	fs   *fsx.FS
-	dir  string
+	root string
+	open func() error // once
+	dir  string       // of this process, after open
 	lock *os.File
 
 	mu   sync.Mutex
@@ -33,31 +36,43 @@ type scratch struct {
 
 const lockName = "lock"
 
-func openScratch(root string, fsys *fsx.FS) (*scratch, error) {
-	if err := fsys.MkdirAll(root, 0o700); err != nil {
-		return nil, fmt.Errorf("scratch folder: %w", err)
+func newScratch(root string, fsys *fsx.FS) *scratch {
+	s := &scratch{fs: fsys, root: root, sem: make(chan struct{}, 1)}
+	s.open = sync.OnceValue(s.make)
+	return s
+}
+
+// folder returns the folder of this process.
+func (s *scratch) folder() (string, error) {
+	err := s.open()
+	return s.dir, err
+}
+
+func (s *scratch) make() error {
+	if err := s.fs.MkdirAll(s.root, 0o700); err != nil {
+		return fmt.Errorf("scratch folder: %w", err)
 	}
 	// Made and locked under a lock on root, so that nobody sweeps it in between.
-	all, err := os.Open(root)
+	all, err := os.Open(s.root)
 	if err != nil {
-		return nil, fmt.Errorf("scratch folder: %w", err)
+		return fmt.Errorf("scratch folder: %w", err)
 	}
 	defer all.Close()
 	if err := unix.Flock(int(all.Fd()), unix.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("scratch folder: locking %s: %w", root, err)
+		return fmt.Errorf("scratch folder: locking %s: %w", s.root, err)
 	}
-	s := &scratch{fs: fsys, sem: make(chan struct{}, 1)}
-	s.sweep(root)
-	if s.dir, err = os.MkdirTemp(root, "p"); err != nil {
-		return nil, fmt.Errorf("scratch folder: %w", err)
+	s.sweep(s.root)
+	if s.dir, err = os.MkdirTemp(s.root, "p"); err != nil {
+		return fmt.Errorf("scratch folder: %w", err)
 	}
+	s.fs.Spread(s.dir)
 	if s.lock, err = os.Create(filepath.Join(s.dir, lockName)); err != nil {
-		return nil, fmt.Errorf("scratch folder: %w", err)
+		return fmt.Errorf("scratch folder: %w", err)
 	}
 	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("scratch folder: locking: %w", err)
+		return fmt.Errorf("scratch folder: locking: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // sweep takes the folders of dead processes out of the way and removes them in
@@ -80,6 +95,9 @@ func (s *scratch) sweep(root string) {
 
 // get returns an empty directory of mode 0755.
 func (s *scratch) get() (string, error) {
+	if err := s.open(); err != nil {
+		return "", err
+	}
 	s.mu.Lock()
 	if k := len(s.free) - 1; k >= 0 {
 		p := s.free[k]
@@ -146,9 +164,11 @@ func (s *scratch) empty(p string) bool {
 // close waits for the background and removes the folder.
 func (s *scratch) close() error {
 	s.wg.Wait()
-	err := s.fs.RemoveAll(s.dir)
-	s.lock.Close()
-	if err != nil {
+	if s.lock == nil {
+		return nil // never wanted
+	}
+	defer s.lock.Close()
+	if err := s.fs.RemoveAll(s.dir); err != nil {
 		return fmt.Errorf("removing the scratch folder: %w", err)
 	}
 	return nil

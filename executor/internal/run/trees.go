@@ -44,6 +44,7 @@ func OpenTrees(root string, store *cas.Disk, sources Sources, fsys *fsx.FS) (*Tr
 	if err := fsys.MkdirAll(t.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("materialised trees: %w", err)
 	}
+	fsys.Spread(t.dir)
 	old, err := os.ReadDir(root)
 	if err != nil {
 		return nil, fmt.Errorf("materialised trees: %w", err)
@@ -184,10 +185,11 @@ func sound(t *tree.Tree, dir string) bool {
 	return true
 }
 
-// Trim drops the trees that were not used for longest, and not by this
-// process, until all that are kept hold at most maxFiles files. It also drops
+// Trim drops the trees that were not used for longest, until all that are kept
+// hold at most maxFiles files. It keeps what this process uses, and what was
+// used within idle, since another process may be at work with it. It also drops
 // what killed processes left.
-func (m *Trees) Trim(maxFiles int) error {
+func (m *Trees) Trim(maxFiles int, idle time.Duration) error {
 	es, err := os.ReadDir(m.dir)
 	if err != nil {
 		return fmt.Errorf("trimming trees: %w", err)
@@ -216,7 +218,7 @@ func (m *Trees) Trim(maxFiles int) error {
 			continue
 		}
 		total += files
-		if !used[p] {
+		if !used[p] && time.Since(time.Unix(st.Atim.Unix())) >= idle {
 			all = append(all, kept{path: p, files: files, used: st.Atim.Nano()})
 		}
 	}

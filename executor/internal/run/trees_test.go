@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
@@ -149,14 +150,20 @@ func TestTreesTrim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Trim(20); err != nil {
+	if err := m.Trim(0, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(root, "trees/*/*")); len(left) != 3 {
+		t.Errorf("left %v, want all that were used lately", left)
+	}
+	if err := m.Trim(20, 0); err != nil {
 		t.Fatal(err)
 	}
 	left, _ := filepath.Glob(filepath.Join(root, "trees/*/*"))
 	if len(left) != 2 || left[0] != dir && left[1] != dir {
 		t.Errorf("left %v, want two with %s", left, dir)
 	}
-	if err := m.Trim(0); err != nil {
+	if err := m.Trim(0, 0); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(root, "trees/*/*")); len(left) != 1 || left[0] != dir {

@@ -63,10 +63,6 @@ func compile(pl *Plan, out, errw output, firstExtra, extra int) (*program, error
 		return nil, err
 	}
 	c := &compiler{program: &program{strs: map[string]uint64{}, trace: pl.Trace}, made: map[string]bool{"/": true}}
-	c.cloneFlags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC
-	if pl.Loopback {
-		c.cloneFlags |= unix.CLONE_NEWNET
-	}
 	if err := c.root(pl); err != nil {
 		return nil, err
 	}
@@ -92,18 +88,30 @@ func compile(pl *Plan, out, errw output, firstExtra, extra int) (*program, error
 	return c.program, nil
 }
 
+// prelude is what every plan starts with. pid 1 carries it out before its
+// action is known, so that it costs the action no time.
+func prelude() *program {
+	c := &compiler{program: &program{strs: map[string]uint64{}}}
+	// One tmpfs serves the root, /tmp, /dev/shm, tmpfs mounts and overlays:
+	// a super block is the dear part of a mount.
+	c.step("mount tmpfs", "")
+	c.mount("tmpfs", scratchDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
+	// Read-only: if gorules runs as root, the action's user is the owner of
+	// /proc/sys, and of sysrq-trigger, in the eyes of the kernel.
+	c.step("mount proc", "")
+	c.mount("proc", procDir, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, "")
+	return c.program
+}
+
 // root emits the mount plan.
 func (c *compiler) root(pl *Plan) error {
 	c.step("open the host's root", "")
 	c.call(unix.SYS_OPENAT, regHost, imm(unix.AT_FDCWD), c.str(hostDir), imm(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), imm(0))
-	opts := "mode=0755"
 	if pl.TmpBytes > 0 {
-		opts += ",size=" + strconv.FormatInt(pl.TmpBytes, 10)
+		c.step("limit tmpfs", "")
+		c.mount("tmpfs", scratchDir, "tmpfs", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV,
+			"size="+strconv.FormatInt(pl.TmpBytes, 10))
 	}
-	// One tmpfs serves the root, /tmp, /dev/shm, tmpfs mounts and overlays:
-	// a super block is the dear part of a mount.
-	c.step("mount tmpfs", "")
-	c.mount("tmpfs", scratchDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, opts)
 	if pl.RootDir == "" {
 		c.scratchTree("root", 0o755)
 	} else {
@@ -331,10 +339,6 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 	n := strconv.Itoa(c.upper)
 	switch m.Kind {
 	case builtinProc:
-		c.step("mount proc", "")
-		// Read-only: if gorules runs as root, the action's user is the owner of
-		// /proc/sys, and of sysrq-trigger, in the eyes of the kernel.
-		c.mount("proc", procDir, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, "")
 		c.attach(m.Target, procDir)
 	case builtinDev:
 		c.attach(m.Target, devDir)
@@ -370,8 +374,10 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 	}
 }
 
-// loopback brings "lo" up in the action's own network namespace.
+// loopback gives the action a network namespace of its own and brings "lo" up.
 func (c *compiler) loopback() {
+	c.step("create net namespace of the action", "")
+	c.call(unix.SYS_UNSHARE, noReg, imm(unix.CLONE_NEWNET))
 	c.step("bring up loopback", "")
 	var ifr [40]byte
 	copy(ifr[:], "lo")

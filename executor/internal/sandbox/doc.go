@@ -4,7 +4,9 @@
 // A [Pool] owns worker slots. A slot owns one helper: this same executable,
 // started again on first use, which enters its own user, mount, pid, net, ipc
 // and uts namespaces once and then creates each action by a raw clone, so that
-// no Go runtime starts per action. [Main] is the helper's entrance: it has to
+// no Go runtime starts per action. The clone is made ahead of the request, and
+// carries out the plan as a list of system calls. What the host mounts after a
+// slot's first action is not seen by it. [Main] is the helper's entrance: it has to
 // be the first call of main, and of TestMain in every package whose tests
 // reach a Pool.
 //

@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 package sandbox_test
 
 import (
@@ -5,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -226,6 +229,8 @@ func TestEscape(t *testing.T) {
 	}
 	defer al.Close()
 	t.Setenv("SANDBOX_TEST_LEAK", "1")
+	signal.Ignore(syscall.SIGUSR1) // must not be inherited
+	defer signal.Reset(syscall.SIGUSR1)
 
 	for _, c := range []struct {
 		args []string

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -18,16 +19,19 @@ const (
 	helperEnv  = "GORULES_SANDBOX_HELPER=1"
 	sockFD     = 3
 
-	minArena = 1 << 20
-	ctlSize  = 64 << 10 // arena and stacks, in front of the program
+	minProgram = 256 << 10
+	ctlSize    = 64 << 10 // arena and stacks
 )
 
 // Main turns this process into a sandbox helper if it was started as one, and
 // then never returns. It has to be called before anything else in main, and in
 // TestMain.
 func Main() {
-	if len(os.Args) != 1 || os.Args[0] != helperName || os.Getenv("GORULES_SANDBOX_HELPER") == "" {
+	if os.Args[0] != helperName || os.Getenv("GORULES_SANDBOX_HELPER") == "" {
 		return
+	}
+	if len(os.Args) > 1 {
+		exitNow() // only meant to show that it can be started
 	}
 	// The thread that clones must live as long as the helper: a tracer is a
 	// thread, not a process.
@@ -52,12 +56,14 @@ func exitNow() {
 
 // helper is the process behind one slot.
 type helper struct {
-	mem   []byte // arena, stacks and program of one action
+	pre   *program
+	ctl   []byte // arena and stacks
+	mem   []byte // program of one action
 	fds   []int
 	seq   uint32
-	pid   int
-	proc  bool // /hproc is mounted
-	pidfd int32
+	pid   int   // of the pid 1 that waits for an action or runs it; 0 if none
+	pidfd int32 // of the same
+	proc  bool  // /hproc is mounted
 }
 
 // answerSetup tells the slot that the helper is ready or which step failed.
@@ -103,7 +109,12 @@ func (h *helper) setup() error {
 	}
 	unix.Umask(0)
 	unignoreSignals()
-	return h.grow(minArena)
+	h.pre = prelude()
+	var err error
+	if h.ctl, err = anonymous(ctlSize); err != nil {
+		return stepOf("map memory", err)
+	}
+	return h.grow(minProgram)
 }
 
 // unignoreSignals undoes what gorules was started with, say by nohup: an
@@ -239,7 +250,7 @@ func buildDev() error {
 
 // grow makes room for n bytes of program.
 func (h *helper) grow(n int) error {
-	if len(h.mem)-ctlSize >= n {
+	if len(h.mem) >= n {
 		return nil
 	}
 	if h.mem != nil {
@@ -247,15 +258,22 @@ func (h *helper) grow(n int) error {
 			return err
 		}
 	}
-	size := (n + ctlSize + 4095) &^ 4095
-	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	h.mem = mem
+	var err error
+	h.mem, err = anonymous((n + 4095) &^ 4095)
 	return err
+}
+
+// anonymous maps memory that the garbage collector does not know.
+func anonymous(n int) ([]byte, error) {
+	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 }
 
 // serve runs actions until the slot closes its end.
 func (h *helper) serve() {
 	for {
+		// The next action's pid 1 makes its namespaces while gorules is
+		// still busy with the result of the last one.
+		errno := h.warm()
 		var req request
 		if !h.read(bytesOf(&req)) {
 			return
@@ -270,8 +288,13 @@ func (h *helper) serve() {
 			h.answer(reply{state: stateCloneError, errno: uint32(errnoOf(err))}, nil)
 			continue
 		}
-		if !h.read(h.mem[ctlSize : ctlSize+n]) {
+		if !h.read(h.mem[:n]) {
 			return
+		}
+		if errno != 0 {
+			h.closeFDs()
+			h.answer(reply{state: stateCloneError, errno: uint32(errno)}, nil)
+			continue
 		}
 		rep, extra := h.run(&req)
 		h.answer(rep, extra)
@@ -336,19 +359,15 @@ func (h *helper) run(req *request) (reply, []byte) {
 	var begin unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &begin)
 	a := h.load(req)
-	pid, errno := h.clone(a, uintptr(req.cloneFlags))
-	h.closeFDs()
-	if errno != 0 {
-		return reply{state: stateCloneError, errno: uint32(errno)}, nil
-	}
-	h.pid = pid
 	var extra []byte
 	if req.trace != 0 {
 		extra = h.traced(a)
 	} else {
+		h.release(a)
 		h.watch()
 		h.reap()
 	}
+	h.closeFDs()
 	_ = unix.Close(int(h.pidfd))
 	h.pid = 0
 	rep := reply{state: a.state, failPC: a.failPC, errno: a.errno, status: a.status}
@@ -362,13 +381,43 @@ func (h *helper) run(req *request) (reply, []byte) {
 	return rep, extra
 }
 
-// load prepares the arena for the program that was received behind it.
+// warm makes the pid 1 of the next action, unless it is there.
+func (h *helper) warm() syscall.Errno {
+	if h.pid != 0 {
+		return 0
+	}
+	clear(h.ctl[:unsafe.Sizeof(arena{})])
+	a := (*arena)(unsafe.Pointer(&h.ctl[0]))
+	a.preCode, a.preNCode, a.preBlob = unsafe.Pointer(&h.pre.code[0]), uintptr(len(h.pre.code)), unsafe.Pointer(&h.pre.blob[0])
+	a.stack2 = uintptr(unsafe.Pointer(&h.ctl[ctlSize/2-64]))
+	a.execPC = entry(execMain)
+	a.sigSet = 1<<(uint(unix.SIGCHLD)-1) | 1<<(uint(unix.SIGTERM)-1)
+	// The host name cannot be changed without capabilities, so the helper's uts
+	// namespace serves every action; its net namespace too, since loopback is
+	// down and a slot runs one action at a time. System V objects and message
+	// queues outlive processes, so ipc has to be new. Descriptors are shared
+	// until the action's own have come.
+	const flags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC |
+		unix.CLONE_VM | unix.CLONE_FILES | unix.CLONE_PIDFD | uintptr(unix.SIGCHLD)
+	// All signals are blocked in it: no handler of this process can run there.
+	all, old := ^uint64(0), uint64(0)
+	stack := uintptr(unsafe.Pointer(&h.ctl[ctlSize-64]))
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), sigSetSize, 0, 0)
+	r := cloneRun(flags, stack, &h.pidfd, entry(initMain), uintptr(unsafe.Pointer(a)))
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, sigSetSize, 0, 0)
+	if r >= maxErrno {
+		return syscall.Errno(-r)
+	}
+	h.pid = int(r)
+	return 0
+}
+
+// load gives the waiting pid 1 the program that was received.
 func (h *helper) load(req *request) *arena {
-	clear(h.mem[:unsafe.Sizeof(arena{})])
-	a := (*arena)(unsafe.Pointer(&h.mem[0]))
-	a.code = unsafe.Pointer(&h.mem[ctlSize])
+	a := (*arena)(unsafe.Pointer(&h.ctl[0]))
+	a.code = unsafe.Pointer(&h.mem[0])
 	a.ncode = uintptr(req.codeLen) / unsafe.Sizeof(instr{})
-	blob := h.mem[ctlSize+req.codeLen : ctlSize+req.codeLen+req.blobLen]
+	blob := h.mem[req.codeLen : req.codeLen+req.blobLen]
 	a.blob = unsafe.Pointer(&blob[0])
 	// Offsets become addresses.
 	for _, t := range []struct {
@@ -386,26 +435,13 @@ func (h *helper) load(req *request) *arena {
 	for i, fd := range h.fds {
 		a.regs[regFD+i] = uint64(fd)
 	}
-	a.stack2 = uintptr(unsafe.Pointer(&h.mem[ctlSize/2-64]))
-	a.execPC = entry(execMain)
-	a.hold = req.trace
-	a.nap.Nsec = 200_000
-	a.sigSet = 1<<(uint(unix.SIGCHLD)-1) | 1<<(uint(unix.SIGTERM)-1)
 	return a
 }
 
-// clone makes the action's pid 1. All signals are blocked in it: none of this
-// process's handlers can run there.
-func (h *helper) clone(a *arena, flags uintptr) (int, syscall.Errno) {
-	all, old := ^uint64(0), uint64(0)
-	stack := uintptr(unsafe.Pointer(&h.mem[ctlSize-64]))
-	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), sigSetSize, 0, 0)
-	r := cloneRun(flags|unix.CLONE_VM|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), stack, &h.pidfd, entry(initMain), uintptr(unsafe.Pointer(a)))
-	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, sigSetSize, 0, 0)
-	if r >= maxErrno {
-		return 0, syscall.Errno(-r)
-	}
-	return int(r), 0
+// release lets the waiting pid 1 go on.
+func (h *helper) release(a *arena) {
+	atomic.StoreUint32(&a.run, 1)
+	syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&a.run)), futexWake, 1, 0, 0, 0)
 }
 
 // watch waits for pid 1 to end and obeys the slot meanwhile.

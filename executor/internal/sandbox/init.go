@@ -20,24 +20,27 @@ import (
 
 // arena is the memory of one action, outside of the Go heap.
 type arena struct {
-	// Set by the helper before the clone.
-	code    unsafe.Pointer // *instr
-	ncode   uintptr
-	blob    unsafe.Pointer
-	regs    [numRegs]uint64
-	path    uintptr // what to exec
-	argv    uintptr
-	shArgv  uintptr // the same run by /bin/sh
-	shell   uintptr // "/bin/sh"
-	envp    uintptr
-	stack2  uintptr // stack of the task that execs
-	execPC  uintptr
-	hold    uint32 // pid 1 waits until it is 0 (a tracer attaches)
-	termed  uint32
-	sigSet  uint64 // SIGCHLD and SIGTERM
-	noSigs  uint64
-	sigInfo [16]uint64
-	nap     unix.Timespec
+	// Set by the helper before the clone: what every plan starts with.
+	preCode  unsafe.Pointer // *instr
+	preNCode uintptr
+	preBlob  unsafe.Pointer
+	stack2   uintptr // stack of the task that execs
+	execPC   uintptr
+	sigSet   uint64 // SIGCHLD and SIGTERM
+	noSigs   uint64
+	sigInfo  [16]uint64
+
+	// Set by the helper before it sets run.
+	code   unsafe.Pointer // *instr
+	ncode  uintptr
+	blob   unsafe.Pointer
+	regs   [numRegs]uint64
+	path   uintptr // what to exec
+	argv   uintptr
+	shArgv uintptr // the same run by /bin/sh
+	shell  uintptr // "/bin/sh"
+	envp   uintptr
+	run    uint32 // futex: pid 1 waits until it is not 0
 
 	// Set by pid 1.
 	state   uint32
@@ -60,22 +63,37 @@ const (
 	cloneVMVfork = unix.CLONE_VM | unix.CLONE_VFORK | uintptr(unix.SIGCHLD)
 	maxErrno     = ^uintptr(4095) + 1
 	sigSetSize   = 8
+	futexWait    = 128     // FUTEX_WAIT_PRIVATE
+	futexWake    = 129     // FUTEX_WAKE_PRIVATE
+	preludePC    = 1 << 31 // in failPC: an instruction of the prelude
 )
 
-// initMain is pid 1: it carries out the program, starts the process, reaps
-// whatever ends, and exits when the process has ended, upon which the kernel
-// kills all that is left.
+// initMain is pid 1: it carries out the prelude, waits for its action, carries
+// out the program, starts the process, reaps whatever ends, and exits when the
+// process has ended, upon which the kernel kills all that is left.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func initMain(a *arena) {
-	for a.hold != 0 {
-		syscall.RawSyscall6(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&a.nap)), 0, 0, 0, 0, 0)
+	for pc := uintptr(0); pc < a.preNCode; pc++ {
+		in := (*instr)(unsafe.Add(a.preCode, pc*unsafe.Sizeof(instr{})))
+		if e := step1(a, in, a.preBlob); e != 0 {
+			a.failPC, a.errno, a.state = preludePC|uint32(pc), uint32(e), stateFailed
+			die()
+		}
+	}
+	for a.run == 0 {
+		syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&a.run)), futexWait, 0, 0, 0, 0)
+	}
+	// The descriptors of this action have arrived in the helper's table.
+	if _, _, e := syscall.RawSyscall6(unix.SYS_UNSHARE, unix.CLONE_FILES, 0, 0, 0, 0, 0); e != 0 {
+		a.errno, a.state = uint32(e), stateCloneError
+		die()
 	}
 	for pc := uintptr(0); pc < a.ncode; pc++ {
 		in := (*instr)(unsafe.Add(a.code, pc*unsafe.Sizeof(instr{})))
-		if e := step1(a, in); e != 0 {
+		if e := step1(a, in, a.blob); e != 0 {
 			a.failPC, a.errno, a.state = uint32(pc), uint32(e), stateFailed
 			die()
 		}
@@ -117,12 +135,12 @@ func initMain(a *arena) {
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func step1(a *arena, in *instr) uintptr {
+func step1(a *arena, in *instr, blob unsafe.Pointer) uintptr {
 	var v [6]uintptr
 	for i := range v {
 		switch in.kinds[i] {
 		case argPtr:
-			v[i] = uintptr(a.blob) + uintptr(in.args[i])
+			v[i] = uintptr(blob) + uintptr(in.args[i])
 		case argReg:
 			v[i] = uintptr(a.regs[in.args[i]&(numRegs-1)])
 		default:
@@ -131,10 +149,10 @@ func step1(a *arena, in *instr) uintptr {
 	}
 	switch in.nr {
 	case opStore32:
-		*(*uint32)(unsafe.Add(a.blob, in.args[0])) = uint32(v[1])
+		*(*uint32)(unsafe.Add(blob, in.args[0])) = uint32(v[1])
 		return 0
 	case opStorePtr:
-		*(*uintptr)(unsafe.Add(a.blob, in.args[0])) = v[1]
+		*(*uintptr)(unsafe.Add(blob, in.args[0])) = v[1]
 		return 0
 	}
 	r, _, e := syscall.RawSyscall6(uintptr(in.nr), v[0], v[1], v[2], v[3], v[4], v[5])
@@ -159,7 +177,10 @@ func step1(a *arena, in *instr) uintptr {
 //go:norace
 //go:nocheckptr
 func execMain(a *arena) {
-	syscall.RawSyscall6(unix.SYS_SETSID, 0, 0, 0, 0, 0, 0)
+	// A process group, for SIGTERM. Not a session: the helper's has no terminal
+	// either, and the kernel's autogroup would treat every action as a newcomer
+	// that waits for its turn, milliseconds on a busy machine.
+	syscall.RawSyscall6(unix.SYS_SETPGID, 0, 0, 0, 0, 0, 0)
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&a.noSigs)), 0, sigSetSize, 0, 0)
 	_, _, e := syscall.RawSyscall6(unix.SYS_EXECVE, a.path, a.argv, a.envp, 0, 0, 0)
 	if e == syscall.ENOEXEC {

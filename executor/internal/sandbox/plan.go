@@ -17,6 +17,13 @@ const (
 	Home     = "/home/gorules" // HOME unless the plan's Env says otherwise
 )
 
+// Options change how a Pool behaves. The zero value is useful.
+type Options struct {
+	// Grace is the time between SIGTERM and SIGKILL when an action is
+	// cancelled or has timed out. 0 means 5 seconds.
+	Grace time.Duration
+}
+
 // Plan is one process and the root it runs in. All paths inside are absolute
 // and clean; all host paths (Mount.Source, RootDir) are absolute and may
 // contain symbolic links. A Plan is only read by Run and may be shared.

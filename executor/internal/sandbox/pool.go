@@ -11,13 +11,6 @@ import (
 	"time"
 )
 
-// Options change how a Pool behaves. The zero value is useful.
-type Options struct {
-	// Grace is the time between SIGTERM and SIGKILL when an action is
-	// cancelled or has timed out. 0 means 5 seconds.
-	Grace time.Duration
-}
-
 // Pool runs actions, at most n at a time. Its methods may be called from any
 // goroutine.
 type Pool struct {
@@ -27,6 +20,9 @@ type Pool struct {
 	killed atomic.Bool
 	once   sync.Once
 	closed chan struct{}
+
+	ending  sync.Mutex // serialises Close
+	stopped int
 }
 
 // NewPool makes a pool of n slots; n below 1 counts as 1. Nothing is started
@@ -95,16 +91,15 @@ func (p *Pool) Kill() {
 }
 
 // Close waits for running actions and ends the helpers. It returns when no
-// process of the pool is left.
+// process of the pool is left. Later calls do nothing.
 func (p *Pool) Close() error {
 	p.once.Do(func() { close(p.closed) })
+	p.ending.Lock()
+	defer p.ending.Unlock()
 	var errs []error
-	for range p.slots {
-		s := <-p.free
+	for ; p.stopped < len(p.slots); p.stopped++ {
+		s := <-p.free // for good: no Run can take it any more
 		errs = append(errs, s.stop())
-	}
-	for _, s := range p.slots {
-		p.free <- s
 	}
 	return errors.Join(errs...)
 }

@@ -72,7 +72,6 @@ type program struct {
 	argv, shArgv, envp uint64 // blob offsets of NULL-terminated offset tables
 	argc, shArgc, envc int
 	path               uint64
-	cloneFlags         uint64
 	trace              bool
 }
 

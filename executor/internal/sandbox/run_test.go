@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 package sandbox_test
 
 import (
@@ -7,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -369,4 +372,30 @@ func TestParallel(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestTmpBytes(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	plan := shell("head -c 3000000 /dev/zero >/tmp/a 2>/dev/null && echo fits || echo full; head -c 100000 /dev/zero >/dev/shm/b && echo no")
+	plan.TmpBytes = 2 << 20
+	if _, out := run(t, p, plan); !strings.HasPrefix(out, "full\n") || strings.Contains(out, "no\n") {
+		t.Errorf("got %q", out)
+	}
+	plan = shell("head -c 3000000 /dev/zero >/tmp/a && echo fits; ls -A /tmp /dev/shm | grep -v a")
+	want(t, p, plan, "fits\n/tmp:\n\n/dev/shm:")
+}
+
+func TestLargePlan(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	plan := shell("cat /m/*/f | wc -c; ls /d | wc -l; ls /proc/self/fd")
+	for i := range 400 {
+		name := strconv.Itoa(i)
+		plan.Dirs = append(plan.Dirs, "/d/"+name)
+		plan.Mounts = append(plan.Mounts, sandbox.Mount{Target: "/m/" + name, Source: dir, Kind: sandbox.BindRO})
+	}
+	want(t, p, plan, "400\n400\n0\n1\n2\n3")
 }

@@ -113,12 +113,11 @@ func refusedStart(err error) error {
 		{"ipc", unix.CLONE_NEWIPC}, {"uts", unix.CLONE_NEWUTS},
 	} {
 		cmd := helperCommand(unix.CLONE_NEWUSER | t.flag)
-		cmd.Args = []string{helperName, "exit"} // any process will do; it is killed
+		cmd.Args = []string{helperName, "exit"}
 		if e := cmd.Start(); e != nil {
 			step, err = "create "+t.name+" namespace", e
 			break
 		}
-		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
 	errno := errnoOf(err)
@@ -265,7 +264,7 @@ func (s *slot) command(kind uint32) {
 
 func (s *slot) send(p *program, fds []int) error {
 	req := request{
-		kind: msgRun, seq: s.seq, fds: uint32(len(fds)), cloneFlags: p.cloneFlags,
+		kind: msgRun, seq: s.seq, fds: uint32(len(fds)),
 		path: p.path, argv: p.argv, shArgv: p.shArgv, envp: p.envp,
 		argc: uint32(p.argc), shArgc: uint32(p.shArgc), envc: uint32(p.envc),
 		codeLen: uint32(len(p.codeBytes())), blobLen: uint32(len(p.blob)),
@@ -303,9 +302,13 @@ func (s *slot) result(rep reply, extra []byte, prog *program, plan *Plan, timedO
 	res := Result{TimedOut: timedOut}
 	switch rep.state {
 	case stateFailed:
+		steps, pc := prog.steps, int(rep.failPC)
+		if rep.failPC&preludePC != 0 {
+			steps, pc = prelude().steps, int(rep.failPC&^preludePC)
+		}
 		at := step{name: "unknown step"}
-		if int(rep.failPC) < len(prog.steps) {
-			at = prog.steps[rep.failPC]
+		if pc < len(steps) {
+			at = steps[pc]
 		}
 		return Result{}, &StepError{Step: at.name, Detail: at.detail, Errno: errno, Fix: hostFacts().fix(at.name, errno)}
 	case stateCloneError:

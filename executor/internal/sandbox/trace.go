@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -52,8 +51,8 @@ type tracer struct {
 	out     []Access
 }
 
-// traced is watch and reap under a tracer. pid 1 waits in its first lines until
-// it is attached to; it is not followed itself, only its children are.
+// traced is watch and reap under a tracer, which attaches to pid 1 while it still
+// waits. pid 1 itself is not followed, only its children are.
 func (h *helper) traced(a *arena) []byte {
 	errno := h.mountProc()
 	if errno == 0 {
@@ -65,7 +64,7 @@ func (h *helper) traced(a *arena) []byte {
 		a.state, a.errno = stateTraceError, uint32(errno)
 		return nil
 	}
-	atomic.StoreUint32(&a.hold, 0)
+	h.release(a)
 	stop := h.obeyMeanwhile()
 	t := &tracer{pid1: h.pid, pending: map[int][]Access{}, seen: map[Access]bool{}}
 	t.loop()

@@ -14,21 +14,20 @@ const (
 
 // request precedes the instructions and the blob of a msgRun.
 type request struct {
-	kind       uint32
-	seq        uint32 // number of the action; a late msgTerm must not hit the next
-	codeLen    uint32 // bytes
-	blobLen    uint32 // bytes
-	fds        uint32
-	trace      uint32
-	cloneFlags uint64
-	path       uint64
-	argv       uint64
-	shArgv     uint64
-	envp       uint64
-	argc       uint32
-	shArgc     uint32
-	envc       uint32
-	_          uint32
+	kind    uint32
+	seq     uint32 // number of the action; a late msgTerm must not hit the next
+	codeLen uint32 // bytes
+	blobLen uint32 // bytes
+	fds     uint32
+	trace   uint32
+	path    uint64
+	argv    uint64
+	shArgv  uint64
+	envp    uint64
+	argc    uint32
+	shArgc  uint32
+	envc    uint32
+	_       uint32
 }
 
 // reply answers a msgRun when every process of the action is dead. extra bytes

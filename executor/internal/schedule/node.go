@@ -51,6 +51,7 @@ type node struct {
 	unsettled int
 	users     []*node // nodes that took something before this node settled
 	waiters   []*node // nodes that wait for this plan
+	followers []*node // plans whose value is this plan's
 	twins     []*node // nodes with the same action, see twin.go
 	early     []early // what was announced so far
 	settled   bool
@@ -300,7 +301,10 @@ func (s *Scheduler) fail(ctx context.Context, n *node, f *Failure) {
 	for _, u := range n.users { // they took an early output of something that failed
 		s.fail(ctx, u, f)
 	}
-	n.waiters, n.users = nil, nil
+	for _, w := range n.followers {
+		s.fail(ctx, w, f)
+	}
+	n.waiters, n.users, n.followers = nil, nil, nil
 	if !wasRunning { // a running leader tells its twins when its worker has ended
 		s.tellTwins(ctx, n)
 	}

@@ -24,6 +24,7 @@ type fake struct {
 	ran      []string
 	recorded []string
 	cache    map[digest.Digest]*schedule.Outcome
+	source   func(path string)
 	run      map[string]func(ctx context.Context, b *action.Bound, early func(string, action.Content)) (*schedule.Outcome, error)
 }
 
@@ -79,6 +80,9 @@ func (f *fake) Internal(_ context.Context, s *action.Spec, in action.Resolver) (
 }
 
 func (f *fake) Source(src *action.Source) (action.Content, error) {
+	if f.source != nil {
+		f.source(src.Path)
+	}
 	if strings.HasPrefix(src.Path, "missing") {
 		return action.Content{}, errors.New("no such file: " + src.Path)
 	}
@@ -100,7 +104,9 @@ func spec(name string, in ...*action.Artifact) (*action.Spec, *action.Artifact) 
 	return s, out
 }
 
-func src(p string) *action.Artifact { return &action.Artifact{Path: p, Source: &action.Source{Path: p}} }
+func src(p string) *action.Artifact {
+	return &action.Artifact{Path: p, Source: &action.Source{Path: p}}
+}
 
 func build(t *testing.T, f *fake, opt schedule.Options, want ...*action.Artifact) (*schedule.Scheduler, error) {
 	t.Helper()
@@ -151,22 +157,32 @@ func rebuild() (*action.Spec, *action.Artifact) {
 	return spec("d", b, c)
 }
 
-// With one slot and a choice, the action on the longer way goes first.
+// With one slot and a choice, the action on the longer way goes first: while
+// the gate holds the only slot, both a and z1 come to wait for it.
 func TestLongestWayFirst(t *testing.T) {
 	f := newFake()
-	_, z1 := spec("z1", src("s"))
+	started := make(chan struct{})
+	f.source = func(p string) {
+		if p == "late" {
+			<-started
+		}
+	}
+	f.run["gate"] = func(_ context.Context, b *action.Bound, _ func(string, action.Content)) (*schedule.Outcome, error) {
+		close(started)
+		time.Sleep(50 * time.Millisecond)
+		return success(b), nil
+	}
+	_, gate := spec("gate", src("s"))
+	_, a := spec("a", src("late"))
+	_, z1 := spec("z1", src("late"))
 	_, z2 := spec("z2", z1)
 	_, z3 := spec("z3", z2)
-	_, a := spec("a", src("s"))
-	_, top := spec("top", a, z3)
+	_, top := spec("top", gate, a, z3)
 	if _, err := build(t, f, schedule.Options{Jobs: 1}, top); err != nil {
 		t.Fatal(err)
 	}
-	if i, j := slices.Index(f.ran, "z1"), slices.Index(f.ran, "a"); f.ran[0] == "a" && i > j && slices.Index(f.ran, "z2") < j {
-		t.Errorf("ran %v", f.ran)
-	}
-	if slices.Index(f.ran, "a") < slices.Index(f.ran, "z2") && f.ran[0] != "a" {
-		t.Errorf("ran %v: want z2 before a", f.ran)
+	if f.ran[0] != "gate" || f.ran[1] != "z1" {
+		t.Errorf("ran %v, want z1 right after gate", f.ran)
 	}
 }
 
@@ -265,6 +281,41 @@ func TestPlanGrowsTheGraph(t *testing.T) {
 	}
 	if v, ok := s.Value(plan); !ok || v != 7 {
 		t.Errorf("value %v %v", v, ok)
+	}
+}
+
+func TestPlanFollowsAnother(t *testing.T) {
+	f := newFake()
+	_, in := spec("in", src("x"))
+	inner := &action.Spec{Mnemonic: "inner", Plan: &action.Plan{Inputs: []*action.Artifact{in},
+		F: func(context.Context, action.PlanInput) (*action.PlanResult, error) {
+			return &action.PlanResult{Value: "inner's"}, nil
+		}}}
+	outer := &action.Spec{Mnemonic: "outer", Plan: &action.Plan{
+		F: func(context.Context, action.PlanInput) (*action.PlanResult, error) {
+			return &action.PlanResult{Follow: inner}, nil
+		}}}
+	waits := &action.Spec{Mnemonic: "waits", Plan: &action.Plan{Waits: []*action.Spec{outer},
+		F: func(_ context.Context, pi action.PlanInput) (*action.PlanResult, error) {
+			return &action.PlanResult{Value: pi.Values[outer]}, nil
+		}}}
+	s := schedule.New(schedule.Options{Jobs: 1, Executor: f})
+	if err := s.Build(t.Context(), nil, []*action.Spec{waits}); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := s.Value(waits); !ok || v != "inner's" {
+		t.Errorf("value %v %v", v, ok)
+	}
+	f.run["in"] = func(context.Context, *action.Bound, func(string, action.Content)) (*schedule.Outcome, error) {
+		return &schedule.Outcome{Failure: "exit code 1"}, nil
+	}
+	f.cache = map[digest.Digest]*schedule.Outcome{}
+	s = schedule.New(schedule.Options{Jobs: 1, Executor: f})
+	if err := s.Build(t.Context(), nil, []*action.Spec{waits}); err != nil {
+		t.Fatal(err)
+	}
+	if fl := s.PlanFailure(waits); fl == nil || fl.Spec.Mnemonic != "in" {
+		t.Errorf("failure %v, want that of in", fl)
 	}
 }
 

@@ -302,8 +302,6 @@ func (m planDone) apply(ctx context.Context, s *Scheduler) {
 			return
 		}
 	}
-	s.set(n, done)
-	n.value = m.r.Value
 	for _, a := range n.spec.Plan.Outputs {
 		asked := s.cells[a] != nil
 		c := s.cellOf(a)
@@ -317,9 +315,34 @@ func (m planDone) apply(ctx context.Context, s *Scheduler) {
 			s.arrived(ctx, w)
 		}
 	}
+	if m.r.Follow == nil {
+		s.finishPlan(ctx, n, m.r.Value)
+		return
+	}
+	switch next := s.want(ctx, m.r.Follow, n.priority); next.state {
+	case done:
+		s.follow(n, next)
+		s.finishPlan(ctx, n, next.value)
+	case failed:
+		s.fail(ctx, n, next.failure)
+	default:
+		next.followers = append(next.followers, n)
+	}
+}
+
+// finishPlan gives n its value and starts those that waited for it.
+func (s *Scheduler) finishPlan(ctx context.Context, n *node, value any) {
+	s.set(n, done)
+	n.value = value
 	for _, w := range take(&n.waiters) {
 		s.follow(w, n)
 		s.arrived(ctx, w)
+	}
+	for _, w := range take(&n.followers) {
+		if w.state == running {
+			s.follow(w, n)
+			s.finishPlan(ctx, w, value)
+		}
 	}
 	s.settle(ctx, n)
 }

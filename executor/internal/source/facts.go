@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"os"
-	"time"
 
 	"gorules/executor/internal/digest"
 )
@@ -45,19 +44,18 @@ func (s *Snapshot) Facts() []byte {
 			w.string(p)
 			k := a.key
 			if a.racy {
-				k.Mtime = 0 // equals no file's key, so the content is compared
+				k.Ctime = 0 // equals no file's key, so the content is compared
 			}
 			w.key(k)
 			w.digest(a.digest)
 		}
 	}
-	now := time.Now()
 	for p, a := range s.dirs {
 		w.uint(uint64(factDir))
 		w.string(p)
 		k := a.key
-		if a.err == nil && k.racy(now) {
-			k.Mtime = 0
+		if a.racy {
+			k.Ctime = 0
 		}
 		w.key(k)
 		w.digest(listing(a.entries, a.err))

@@ -1,9 +1,13 @@
 package source
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/tree"
@@ -34,77 +38,92 @@ type hostBuilder struct {
 // maxLinks is how many links Linux follows in one path (path_resolution(7)).
 const maxLinks = 40
 
+// add lays down what is at p, which is absolute but need not be clean: each link
+// is followed where it stands, since ".." after a link does not undo it.
 func (b *hostBuilder) add(p string, depth int) error {
 	if depth > maxLinks {
-		return fmt.Errorf("%s: too many symbolic links", p)
+		return &fs.PathError{Op: "stat", Path: p, Err: syscall.ELOOP}
 	}
-	// The first link among p's folders decides where the rest really is.
-	for i := 1; i < len(p); i++ {
-		if p[i] != '/' {
+	at := "" // no link, nor is any folder above it
+	names := strings.Split(p, "/")
+	for i, name := range names {
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			if err := b.tree.AddTree(at, tree.Empty); err != nil { // the way there leads through it
+				return err
+			}
+			at = at[:max(strings.LastIndexByte(at, '/'), 0)]
 			continue
 		}
-		prefix := p[:i]
-		k, err := b.s.lstat(prefix)
+		next := at + "/" + name
+		k, err := b.s.lstat(next)
 		if err != nil {
 			return err
 		}
 		if k.isLink() {
-			target, err := b.link(prefix)
+			target, err := b.link(next)
 			if err != nil {
 				return err
 			}
-			return b.add(filepath.Join(target, p[i:]), depth+1)
+			return b.add(target+"/"+strings.Join(names[i+1:], "/"), depth+1)
 		}
+		at = next
 	}
-	if b.done[p] {
+	if at == "" {
+		return errors.New("host_tree: the root folder cannot be an input")
+	}
+	if b.done[at] {
 		return nil
 	}
-	b.done[p] = true
-	k, err := b.s.lstat(p)
+	b.done[at] = true
+	k, err := b.s.lstat(at)
 	switch {
 	case err != nil:
 		return err
-	case k.isLink():
-		target, err := b.link(p)
-		if err != nil {
-			return err
-		}
-		return b.add(target, depth+1)
 	case k.isDir():
-		es, err := b.s.ReadDir(p)
-		if err != nil {
-			return err
-		}
-		for _, e := range es {
-			if err := b.add(filepath.Join(p, e.Name), depth); err != nil {
-				return err
-			}
-		}
-		return nil
+		return b.folder(at)
 	case k.isRegular():
-		d, exec, err := b.s.File(p)
+		d, exec, err := b.s.File(at)
 		if err != nil {
 			return err
 		}
-		return b.tree.AddFile(p, d, exec)
+		return b.tree.AddFile(at, d, exec)
 	}
-	return fmt.Errorf("%s: neither a file, a folder nor a link", p)
+	return fmt.Errorf("%s: neither a file, a folder nor a link", at)
 }
 
-// link adds the link at p and returns the absolute path it leads to.
+// folder adds everything below p. A link in it that leads nowhere stays one.
+func (b *hostBuilder) folder(p string) error {
+	if err := b.tree.AddTree(p, tree.Empty); err != nil { // also if nothing is in it
+		return err
+	}
+	es, err := b.s.ReadDir(p)
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		err := b.add(p+"/"+e.Name, 0)
+		if e.Type&fs.ModeSymlink != 0 && (notExist(err) || errors.Is(err, syscall.ELOOP)) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// link adds the link at p and returns the absolute path it leads to, as it is written.
 func (b *hostBuilder) link(p string) (string, error) {
+	next, err := b.s.follow(p)
+	if err != nil {
+		return "", err
+	}
 	text, err := os.Readlink(p)
 	if err != nil {
 		return "", err
 	}
-	if _, err := b.s.digest(p); err != nil {
-		return "", err
-	}
-	if err := b.tree.AddLink(p, text); err != nil {
-		return "", err
-	}
-	if !filepath.IsAbs(text) {
-		text = filepath.Join(filepath.Dir(p), text)
-	}
-	return filepath.Clean(text), nil
+	return next, b.tree.AddLink(p, text)
 }

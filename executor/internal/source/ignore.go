@@ -2,16 +2,13 @@ package source
 
 import (
 	"path/filepath"
-	"strings"
-
-	gitignore "github.com/sabhiram/go-gitignore"
 )
 
 // ignoreFile is one .gitignore on the way down to a file: a later (deeper) one
 // overrules an earlier one, and within one file the last matching line decides.
 type ignoreFile struct {
-	dir string // absolute
-	pat *gitignore.GitIgnore
+	dir   string // absolute
+	lines []ignoreLine
 }
 
 // ignores is the stack of .gitignore files that apply in a folder.
@@ -27,26 +24,25 @@ func (ig ignores) enter(s *Snapshot, dir string, entries []DirEntry) (ignores, e
 		if err != nil {
 			return nil, err
 		}
-		pat := gitignore.CompileIgnoreLines(strings.Split(string(b), "\n")...)
-		return append(ig[:len(ig):len(ig)], ignoreFile{dir, pat}), nil
+		return append(ig[:len(ig):len(ig)], ignoreFile{dir, parseIgnore(b)}), nil
 	}
 	return ig, nil
 }
 
-// match reports whether the absolute path p is left out.
+// match reports whether the absolute path p is left out, where none of the
+// folders above it is.
 func (ig ignores) match(p string, isDir bool) bool {
-	out := false
-	for _, f := range ig {
-		rel, err := filepath.Rel(f.dir, p)
+	for i := len(ig) - 1; i >= 0; i-- {
+		rel, err := filepath.Rel(ig[i].dir, p)
 		if err != nil {
 			continue
 		}
-		if isDir {
-			rel += "/"
-		}
-		if ignored, by := f.pat.MatchesPathHow(filepath.ToSlash(rel)); by != nil {
-			out = ignored
+		rel = filepath.ToSlash(rel)
+		for j := len(ig[i].lines) - 1; j >= 0; j-- {
+			if l := &ig[i].lines[j]; l.match(rel, isDir) {
+				return !l.negate
+			}
 		}
 	}
-	return out
+	return false
 }

@@ -30,13 +30,17 @@ func (s *Snapshot) immutable(root, p string) (t *tree.Tree, ok bool, err error) 
 	if !k.isDir() {
 		return nil, false, nil
 	}
-	t, _, err = s.frozen(p)
+	t, _, err = s.frozen(p, 0)
 	return t, true, err
 }
 
 // frozen walks dir without noting anything. plain says that the folder as it
 // is on disk is the tree exactly, so that it may be mounted in its place.
-func (s *Snapshot) frozen(dir string) (t *tree.Tree, plain bool, err error) {
+// links counts the links followed on the way to dir.
+func (s *Snapshot) frozen(dir string, links int) (t *tree.Tree, plain bool, err error) {
+	if links > maxLinks {
+		return nil, false, fmt.Errorf("%s: a symbolic link leads to a folder that it is in", dir)
+	}
 	es, err := list(dir)
 	if err != nil {
 		return nil, false, err
@@ -49,7 +53,7 @@ func (s *Snapshot) frozen(dir string) (t *tree.Tree, plain bool, err error) {
 			return nil, false, fmt.Errorf("%q: the name is not UTF-8", p)
 		}
 		te := tree.Entry{Name: e.Name}
-		kind := e.Type
+		kind, below := e.Type, links
 		if kind&fs.ModeSymlink != 0 {
 			target, err := os.Readlink(p)
 			if err != nil {
@@ -61,6 +65,7 @@ func (s *Snapshot) frozen(dir string) (t *tree.Tree, plain bool, err error) {
 				continue
 			}
 			plain = false
+			below++
 			if p, err = filepath.EvalSymlinks(p); err != nil {
 				return nil, false, err
 			}
@@ -72,7 +77,7 @@ func (s *Snapshot) frozen(dir string) (t *tree.Tree, plain bool, err error) {
 		}
 		if kind.IsDir() {
 			te.Kind = tree.Dir
-			sub, ok, err := s.frozen(p)
+			sub, ok, err := s.frozen(p, below)
 			if err != nil {
 				return nil, false, err
 			}

@@ -24,7 +24,11 @@ type found struct {
 // query builds the tree that src.Tree selects below src.Root/src.Path.
 func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 	q := src.Tree
-	for _, g := range slices.Concat(q.Include, q.Exclude, q.Blank) {
+	globs := slices.Concat(q.Include, q.Exclude, q.Blank)
+	if q.Mentioned != nil {
+		globs = slices.Concat(globs, q.Mentioned.Files, q.Mentioned.By)
+	}
+	for _, g := range globs {
 		if !doublestar.ValidatePattern(g) {
 			return nil, fmt.Errorf("source_tree of %q: bad pattern %q", src.Path, g)
 		}
@@ -67,7 +71,7 @@ func (s *Snapshot) addFound(b *tree.Builder, src *action.Source, f found) error 
 	if rel, err := filepath.Rel(src.Path, f.rel); err == nil && matchAny(src.Tree.Blank, filepath.ToSlash(rel)) {
 		return b.AddFile(f.rel, digest.Empty, false)
 	}
-	te, err := s.entry(f.abs, f.e)
+	te, err := s.entry(f.abs, f.e, 0)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ type fileAnswer struct {
 type dirAnswer struct {
 	once    sync.Once
 	key     Key
+	racy    bool
 	entries []DirEntry
 	err     error
 }
@@ -98,28 +99,53 @@ func (s *Snapshot) lstat(p string) (Key, error) {
 
 // Stat tells what is at p, following links.
 func (s *Snapshot) Stat(p string) (Key, error) {
-	k, err := s.lstat(p)
-	if err != nil || !k.isLink() {
-		return k, err
+	_, k, err := s.end(p)
+	return k, err
+}
+
+// end follows the links that p, p's target and so on are, and notes each of
+// them. The path it returns is no link.
+func (s *Snapshot) end(p string) (string, Key, error) {
+	for first, n := p, 0; ; n++ {
+		k, err := s.lstat(p)
+		if err != nil || !k.isLink() {
+			return p, k, err
+		}
+		if n == maxLinks {
+			return p, k, &fs.PathError{Op: "stat", Path: first, Err: syscall.ELOOP}
+		}
+		if p, err = s.follow(p); err != nil {
+			return p, k, err
+		}
 	}
-	return stat(p)
+}
+
+// follow notes the text of the link p and returns the path it leads to. The path
+// is not cleaned: what ".." means after a folder that is a link, and which folder
+// that is the next time, only the kernel knows.
+func (s *Snapshot) follow(p string) (string, error) {
+	d, err := s.digest(p)
+	if err != nil {
+		return p, err
+	}
+	text, err := os.Readlink(p)
+	if err != nil {
+		return p, err
+	}
+	if digest.Of([]byte(text)) != d {
+		return p, fmt.Errorf("%s: %w", p, ErrChanged)
+	}
+	if filepath.IsAbs(text) {
+		return text, nil
+	}
+	return p[:strings.LastIndexByte(p, '/')+1] + text, nil
 }
 
 // File returns the digest of the regular file p (links are followed).
 func (s *Snapshot) File(p string) (d digest.Digest, executable bool, err error) {
-	k, err := s.lstat(p)
+	p, k, err := s.end(p)
 	if err != nil {
 		return digest.Digest{}, false, err
-	}
-	if k.isLink() {
-		real, err := filepath.EvalSymlinks(p)
-		if err != nil {
-			return digest.Digest{}, false, err
-		}
-		if _, err := s.digest(p); err != nil { // notes the link's own text
-			return digest.Digest{}, false, err
-		}
-		return s.File(real)
 	}
 	if !k.isRegular() {
 		return digest.Digest{}, false, fmt.Errorf("%s: not a regular file", p)
@@ -204,9 +230,11 @@ func (s *Snapshot) ReadDir(p string) ([]DirEntry, error) {
 	}
 	s.mu.Unlock()
 	a.once.Do(func() {
+		now := time.Now()
 		if a.key, a.err = stat(p); a.err != nil {
 			return
 		}
+		a.racy = a.key.racy(now)
 		a.entries, a.err = list(p)
 	})
 	return a.entries, a.err
@@ -295,7 +323,7 @@ func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {
 		return action.Content{}, err
 	}
 	if k.isDir() {
-		t, err := s.whole(p)
+		t, err := s.whole(p, 0)
 		return action.Content{Tree: t}, err
 	}
 	d, exec, err := s.File(p)
@@ -303,7 +331,11 @@ func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {
 }
 
 // whole returns the tree of everything below dir, following links that leave it.
-func (s *Snapshot) whole(dir string) (*tree.Tree, error) {
+// links counts those on the way to dir: one that leads above itself never ends.
+func (s *Snapshot) whole(dir string, links int) (*tree.Tree, error) {
+	if links > maxLinks {
+		return nil, fmt.Errorf("%s: a symbolic link leads to a folder that it is in", dir)
+	}
 	es, err := s.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -311,7 +343,7 @@ func (s *Snapshot) whole(dir string) (*tree.Tree, error) {
 	entries := make([]tree.Entry, 0, len(es))
 	for _, e := range es {
 		p := filepath.Join(dir, e.Name)
-		te, err := s.entry(p, e)
+		te, err := s.entry(p, e, links)
 		if err != nil {
 			return nil, err
 		}
@@ -322,7 +354,7 @@ func (s *Snapshot) whole(dir string) (*tree.Tree, error) {
 
 // entry makes the tree entry of one name. A relative link is kept as a link;
 // an absolute one leads out of whatever root the tree is given and is followed.
-func (s *Snapshot) entry(p string, e DirEntry) (tree.Entry, error) {
+func (s *Snapshot) entry(p string, e DirEntry, links int) (tree.Entry, error) {
 	te := tree.Entry{Name: e.Name}
 	if !validName(e.Name) {
 		return te, fmt.Errorf("%q: the name is not UTF-8; rename the file or leave it out", p)
@@ -337,24 +369,20 @@ func (s *Snapshot) entry(p string, e DirEntry) (tree.Entry, error) {
 			te.Kind, te.Target = tree.Link, target
 			return te, err
 		}
-		k, err := s.Stat(p)
+		end, k, err := s.end(p)
 		if err != nil {
 			return te, err
 		}
 		if k.isDir() {
-			real, err := filepath.EvalSymlinks(p)
-			if err != nil {
-				return te, err
-			}
 			te.Kind = tree.Dir
-			te.Dir, err = s.whole(real)
+			te.Dir, err = s.whole(end, links+1)
 			return te, err
 		}
 	}
 	if e.Type.IsDir() {
 		var err error
 		te.Kind = tree.Dir
-		te.Dir, err = s.whole(p)
+		te.Dir, err = s.whole(p, links)
 		return te, err
 	}
 	if e.Type&^fs.ModeSymlink != 0 {

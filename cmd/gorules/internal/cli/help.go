@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -136,13 +138,25 @@ func (c *command) ruleHelp(ctx context.Context, words []string) error {
 			name = words[1]
 		}
 	}
-	if c.ws.Root == "" { // optional: rules of one's own need it, those of gorules do not
+	if own := strings.HasSuffix(words[0], ".bzl"); own {
 		ws, err := workspace.Find(c.Dir)
-		var nowhere *workspace.NotFound
-		if err != nil && !errors.As(err, &nowhere) {
+		if err != nil {
 			return err
 		}
 		c.ws = ws
+	} else {
+		// The rules of gorules stand in no workspace. An empty one serves, so
+		// that help works everywhere and waits for no other command's lock.
+		dir, err := os.MkdirTemp("", "gorules-help-")
+		if err != nil {
+			return &executor.Error{Kind: executor.Environment, Err: err}
+		}
+		defer os.RemoveAll(dir)
+		if err := os.WriteFile(filepath.Join(dir, "WORKSPACE"), nil, 0o666); err != nil {
+			return &executor.Error{Kind: executor.Environment, Err: err}
+		}
+		c.ws = workspace.Workspace{Root: dir}
+		c.opts.outputUserRoot = filepath.Join(dir, "cache")
 	}
 	e, err := c.open(ctx)
 	if err != nil {
@@ -150,10 +164,15 @@ func (c *command) ruleHelp(ctx context.Context, words []string) error {
 	}
 	var names []string
 	shown := false
+	var failed error
 	for _, load := range loads {
+		if shown && name != "" {
+			break
+		}
 		docs, err := e.RuleDocs(ctx, load)
-		if err != nil {
-			return err
+		if err != nil { // the rule may stand in another file
+			failed = errors.Join(failed, err)
+			continue
 		}
 		for _, d := range docs {
 			names = append(names, d.Name)
@@ -166,19 +185,18 @@ func (c *command) ruleHelp(ctx context.Context, words []string) error {
 			}
 		}
 	}
-	if shown {
+	switch {
+	case shown:
 		return nil
-	}
-	if name == "" {
+	case failed != nil:
+		return failed
+	case name == "":
 		return badLine("%s exports no rule", words[0])
 	}
-	for _, v := range append(verbNames(), topicNames()...) {
-		names = append(names, v)
-	}
-	if near := flags.Nearest(name, names); near != "" {
+	if near := flags.Nearest(name, slices.Concat(names, verbNames(), topicNames())); near != "" {
 		return badLine("there is no verb, topic or rule %q; did you mean %s?", name, near)
 	}
-	return withHint(badLine("there is no verb, topic or rule %q", name), "rules: "+strings.Join(names[:len(names)-len(verbNames())-len(topicNames())], ", "))
+	return withHint(badLine("there is no verb, topic or rule %q", name), "rules: "+strings.Join(names, ", "))
 }
 
 // publicLoads lists the files of the @gorules repository that users load, and

@@ -228,7 +228,10 @@ func (c *Console) failed(e event.ActionFailed) {
 	if e.Position != "" {
 		b.WriteString(e.Position + ": ")
 	}
-	fmt.Fprintf(&b, "%s: %s: %s\n", e.Owner, what, e.Reason)
+	if !strings.Contains(what, e.Owner.String()) {
+		b.WriteString(e.Owner.String() + ": ")
+	}
+	fmt.Fprintf(&b, "%s: %s\n", what, e.Reason)
 	for _, n := range e.Notes {
 		b.WriteString(indent(n, "  ") + "\n")
 	}
@@ -238,12 +241,12 @@ func (c *Console) failed(e event.ActionFailed) {
 	c.printErr(b.String())
 }
 
-// actionName avoids "Rustc Rustc hello-core".
+// actionName avoids "Rustc Rustc hello-core" and "Genrule Executing genrule".
 func actionName(mnemonic, progress string) string {
 	switch {
 	case progress == "":
 		return mnemonic
-	case strings.HasPrefix(progress, mnemonic):
+	case strings.Contains(strings.ToLower(progress), strings.ToLower(mnemonic)):
 		return progress
 	}
 	return mnemonic + " " + progress

@@ -1,0 +1,68 @@
+package repo_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+const killedEnv = "GORULES_TEST_KILLED_WORLD"
+
+// TestKilledChild is the process that TestKilled starts and that is killed in
+// the middle of a fetch.
+func TestKilledChild(t *testing.T) {
+	root := os.Getenv(killedEnv)
+	if root == "" {
+		t.Skip("not started by TestKilled")
+	}
+	w := &world{t: t, root: root, env: map[string]string{"PATH": "/usr/bin:/bin"}}
+	_, err := w.target("@r//:x")
+	t.Fatalf("still alive: %v", err)
+}
+
+// A process that is killed while it fetches leaves nothing that the next one
+// takes for the repository.
+func TestKilled(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, `
+-- ws/BUILD --
+-- ws/WORKSPACE --
+load("//:r.bzl", "r")
+r(name = "r", version = "1")
+-- ws/r.bzl --
+def _impl(ctx):
+    ctx.file("BUILD", "filegroup(name = 'half')\n")
+    if ctx.attr.version == "2" and ctx.path(Label("//:kill")).exists:
+        ctx.execute(["/bin/sh", "-c", "kill -9 $PPID; sleep 10"])
+    ctx.file("BUILD", "filegroup(name = 'x')\n")
+
+r = repository_rule(implementation = _impl, attrs = {"version": attr.string()})
+`)
+	if _, err := w.target("@r//:x"); err != nil {
+		t.Fatal(err)
+	}
+	w.write("-- ws/kill --\n-- ws/WORKSPACE --\nload('//:r.bzl', 'r')\nr(name = 'r', version = '2')\n")
+	child := exec.CommandContext(t.Context(), exe, "-test.run=^TestKilledChild$")
+	child.Env = append(os.Environ(), killedEnv+"="+w.root)
+	out, err := child.CombinedOutput()
+	if err == nil || child.ProcessState.Exited() {
+		t.Fatalf("the child was not killed: %v\n%s", err, out)
+	}
+	if got := w.read("out/external/r/BUILD"); got != "filegroup(name = 'half')\n" {
+		t.Fatalf("the child was killed at the wrong moment: BUILD = %q", got)
+	}
+	if err := os.Remove(w.path("ws/kill")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.target("@r//:x")
+	if err != nil || r.Fetches() != 1 {
+		t.Errorf("%d fetches, %v", r.Fetches(), err)
+	}
+	if left, _ := filepath.Glob(w.path("out/external/.old-*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+}

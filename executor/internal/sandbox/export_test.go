@@ -1,0 +1,23 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox
+
+import "syscall"
+
+// What tests of other packages must not reach, but this one's need.
+var (
+	BuildFilter   = buildFilter
+	DeniedENOSYS  = deniedENOSYS
+	DeniedEPERM   = deniedEPERM
+	DeniedENOTSUP = deniedENOTSUP
+)
+
+const (
+	AuditArch = auditArch
+	LastKnown = lastKnown
+)
+
+// Fix gives the advice for a host with these settings.
+func Fix(euid int, sysctls map[string]string, container bool, step string, e syscall.Errno) string {
+	return facts{euid: euid, sysctl: func(n string) string { return sysctls[n] }, container: container}.fix(step, e)
+}

@@ -1,0 +1,72 @@
+"""Reading Cargo.lock. Pure functions."""
+
+def read_lock(text, where):
+    """The packages of a Cargo.lock that are fetched.
+
+    Args:
+      text: of the file.
+      where: its name, for errors.
+
+    Returns:
+      list of struct(name, version, source, checksum, git = whether it is from git, folder = "name-version"), sorted.
+    """
+    lock = gorules.toml_decode(text)
+    version = lock.get("version", 1)
+    if version < 3:
+        fail("%s has format %d, which pins no checksum beside each package: run `cargo generate-lockfile` with a current cargo" % (where, version))
+    packages, seen = [], {}
+    for p in lock.get("package", []):
+        source = p.get("source")
+        if not source:
+            continue
+        git = source.startswith("git+")
+        if not git and "checksum" not in p:
+            fail("%s names %s v%s without a checksum" % (where, p["name"], p["version"]))
+        folder = "%s-%s" % (p["name"], p["version"])
+        if folder in seen:
+            fail("%s names %s v%s from two sources (%s and %s); cargo cannot vendor both" % (where, p["name"], p["version"], seen[folder], source))
+        seen[folder] = source
+        packages.append(struct(
+            name = p["name"],
+            version = p["version"],
+            source = source,
+            checksum = p.get("checksum", ""),
+            git = git,
+            folder = folder,
+        ))
+    return packages
+
+def source_config(packages):
+    """cargo's configuration that finds every package below /vendor.
+
+    Args:
+      packages: from read_lock.
+
+    Returns:
+      text of a cargo config file.
+    """
+    lines = [
+        "[source.vendored-sources]",
+        'directory = "/vendor"',
+        "",
+        "[source.crates-io]",
+        'replace-with = "vendored-sources"',
+    ]
+    seen = {}
+    for p in packages:
+        name = p.source.partition("#")[0]
+        if name in seen or "github.com/rust-lang/crates.io-index" in name or "index.crates.io" in name:
+            continue
+        seen[name] = True
+        lines += ["", "[source.%s]" % json.encode(name)]
+        if p.git:
+            url, _, query = name.removeprefix("git+").partition("?")
+            lines.append("git = " + json.encode(url))
+            for part in query.split("&"):
+                key, equals, value = part.partition("=")
+                if equals and key in ["branch", "tag", "rev"]:
+                    lines.append("%s = %s" % (key, json.encode(value)))
+        else:
+            lines.append("registry = " + json.encode(name.removeprefix("registry+")))
+        lines.append('replace-with = "vendored-sources"')
+    return "\n".join(lines) + "\n"
