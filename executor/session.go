@@ -63,7 +63,7 @@ func (e *Engine) open(ctx context.Context, config analysis.Config) (*session, er
 	}
 	s.analyzer = analysis.New(analysis.Options{
 		Loader:             s.loader,
-		Repos:              s.repos,
+		Repos:              &onDisk{Repositories: s.repos, seen: map[string]*loading.View{}},
 		HostTools:          hostTools(),
 		Toolchains:         toolchains,
 		ExecutionPlatforms: platforms,

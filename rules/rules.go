@@ -7,5 +7,5 @@ import "embed"
 
 // FS is the root of the embedded repositories: cargo/ is @gorules//cargo.
 //
-//go:embed cargo/*.bzl builtins/*.bzl
+//go:embed cargo/*.bzl cargo/coverage_tool builtins/*.bzl
 var FS embed.FS

@@ -3,6 +3,7 @@
 load(":build_script.bzl", "directive_args", "directive_env")
 load(":compile.bzl", "compile_job", "metadata_inputs", "script_words", "unit_title")
 load(":providers.bzl", "CargoPackageInfo")
+load(":rustc_args.bzl", "OUT_DIR")
 load(":sources.bzl", "clippy_config")
 load(":verdict.bzl", "declare_verdict", "junit", "plural")
 
@@ -103,6 +104,10 @@ def _lint_after_scripts(plan_ctx):
 
 def _run_clippy(actions, job, words, env, stderr, exit_code):
     unit = job.unit
+
+    # What the lint writes is nobody's; naming one file gives it a folder to write in.
+    dep_info = "%s-%s.d" % (unit.crate, unit.id)
+    written = actions.declare_file("%s/%s" % (stderr.basename, dep_info), at = "%s/%s" % (OUT_DIR, dep_info))
     actions.run(
         executable = "/rust/bin/clippy-driver",
         arguments = ["/rust/bin/rustc"] + unit.argv + words,
@@ -110,6 +115,7 @@ def _run_clippy(actions, job, words, env, stderr, exit_code):
         workdir = unit.cwd,
         inputs = job.inputs,
         outputs = [],
+        optional_outputs = [written],
         stderr = stderr,
         exit_code = exit_code,
         mnemonic = "Clippy",

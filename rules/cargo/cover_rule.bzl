@@ -154,6 +154,7 @@ def _plan_coverage(plan_ctx):
             sources = sources,
             lcov = lcov,
             html = html,
+            outputs = [data.html, data.lcov],
         ),
         implementation = _run_tests,
         mnemonic = "CargoPlan",
@@ -231,6 +232,7 @@ def _run_tests(plan_ctx):
             texts = texts,
             lcov = lcov,
             html = html,
+            outputs = data.outputs,
         ),
         implementation = _after_tests,
         mnemonic = "CargoPlan",
@@ -269,6 +271,7 @@ def _after_tests(plan_ctx):
             texts = data.texts,
             lcov = lcov,
             html = html,
+            outputs = data.outputs,
         ),
         implementation = _report,
         mnemonic = "CargoPlan",
@@ -317,7 +320,7 @@ def _report(plan_ctx):
         notes = judged.notes,
         log = run.log,
         xml = xml,
-        outputs = [data.html, data.lcov],
+        outputs = data.outputs,
     )
 
 cargo_coverage = rule(
@@ -346,7 +349,7 @@ cargo_test's to tell.
         "tools": attr.label_list(providers = [HostFilesInfo], doc = "As in cargo_test."),
         "doctests": attr.bool(default = True, doc = "Whether examples in documentation count."),
         "_reader": attr.label(
-            default = "//cargo/coverage_tool:gorules-coverage",
+            default = "@gorules_coverage_tool//:gorules-coverage",
             providers = [CargoPackageInfo],
         ),
     },

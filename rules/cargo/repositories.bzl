@@ -8,6 +8,7 @@
 """
 
 load(":cc_repository.bzl", _cc_toolchain = "cc_toolchain")
+load(":cover_repository.bzl", _coverage_tool_repository = "coverage_tool_repository")
 load(":host_repositories.bzl", _host_library = "host_library", _host_tool = "host_tool")
 load(":rust_repository.bzl", _rust_toolchain = "rust_toolchain")
 load(":vendor_repository.bzl", _cargo_vendor_repository = "cargo_vendor_repository")
@@ -16,8 +17,6 @@ cc_toolchain = _cc_toolchain
 host_library = _host_library
 host_tool = _host_tool
 rust_toolchain = _rust_toolchain
-
-_COVERAGE_CRATES = "gorules_coverage_crates"
 
 def cargo_vendor(name, lockfile = "//:Cargo.lock", rust = "@rust", cc = "@cc", **kwargs):
     """What Cargo.lock names, fetched through cargo, every checksum verified; offline afterwards.
@@ -31,12 +30,13 @@ def cargo_vendor(name, lockfile = "//:Cargo.lock", rust = "@rust", cc = "@cc", *
     """
     _cargo_vendor_repository(name = name, lockfile = lockfile, rust = rust, cc = cc, **kwargs)
 
-    # What cargo_coverage reads profiles with, where the toolchain has no
-    # llvm-tools. Fetched when a coverage target first needs it.
-    if not native.existing_rule(_COVERAGE_CRATES):
+    # What cargo_coverage reads profiles with. Both are fetched when a coverage
+    # target first needs them.
+    if not native.existing_rule("gorules_coverage_tool"):
+        _coverage_tool_repository(name = "gorules_coverage_tool", crates = "@gorules_coverage_crates")
         _cargo_vendor_repository(
-            name = _COVERAGE_CRATES,
-            lockfile = Label("//cargo/coverage_tool:Cargo.lock"),
+            name = "gorules_coverage_crates",
+            lockfile = "@gorules_coverage_tool//:Cargo.lock",
             rust = rust,
             cc = cc,
         )

@@ -80,8 +80,15 @@ def _extra(ctx):
     return [DefaultInfo(files = depset([o, a.place(o, "/unit/liba.rmeta"), code, err]))]
 
 extra = rule(implementation = _extra, attrs = {"src": attr.label(allow_single_file = True)})
+def _bare(ctx):
+    f = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.run(executable = "python3", outputs = [f], arguments = ["-V"])
+    return DefaultInfo(files = depset([f]))
+
+bare = rule(implementation = _bare)
 -- BUILD --
-load(":defs.bzl", "extra", "gen", "group", "link", "template")
+load(":defs.bzl", "bare", "extra", "gen", "group", "link", "template")
+bare(name = "bare")
 gen(name = "g")
 group(name = "grp", dep = ":g")
 filegroup(name = "fg", srcs = [":g"], output_group = "tree")
@@ -183,6 +190,17 @@ func TestExtensions(t *testing.T) {
 	}
 	if s.Messages.Show != "rendered" || s.Messages.Early[s.Outputs[0]]["$message_type"] != "artifact" || s.Explain["ENOENT"] != "x {path}" {
 		t.Errorf("messages %+v, explain %v", s.Messages, s.Explain)
+	}
+}
+
+// TestBareName: a name without a slash is found by the process itself.
+func TestBareName(t *testing.T) {
+	s := newWorld(t, toolbox).producer("//:bare")
+	if d := cmp.Diff([]string{"/usr/bin/env", "python3", "-V"}, argv(t, s, dirs{})); d != "" {
+		t.Error(d)
+	}
+	if s.Env["PATH"] != "/usr/local/bin:/usr/bin:/bin" {
+		t.Errorf("env %v", s.Env)
 	}
 }
 

@@ -3,9 +3,11 @@
 // target may depend on, calls the rule's implementation with ctx and keeps what
 // it declared as action.Specs. Its one entry is Analyzer:
 //
-//	a, err := analysis.New(analysis.Options{Loader: loader, Repos: repos, ...})
+//	a := analysis.New(analysis.Options{Loader: loader, Repos: repos, ...})
+//	err := a.CheckFlags(ctx)               // --//pkg:flag=value
 //	c, err := a.Configure(ctx, label)      // memoised; safe for concurrent use
-//	spec, err := a.TestAction(c)           // of a test that has an executable
+//	test, err := a.TestAction(c)           // of a test that has an executable
+//	err = analysis.Conflicts(targets)      // two outputs with one path
 //
 // Actions are reached from the artifacts that are wanted, through
 // Artifact.Producer; nothing here runs one or reads what it made. Errors in the
@@ -22,5 +24,6 @@
 //	HOME=/tmp TMPDIR=/tmp
 //	LANG=C.UTF-8 TZ=UTC
 //
-// followed by --action_env. use_default_shell_env = True asks for the same.
+// followed by --action_env. A name without a slash is found on that PATH by
+// /usr/bin/env. use_default_shell_env = True asks for the same.
 package analysis

@@ -64,8 +64,14 @@ var hostTools = &action.Artifact{Path: "/", Dir: true, Source: &action.Source{Ho
 
 func newWorld(t testing.TB, archive string, edit ...func(*analysis.Options)) *world {
 	t.Helper()
+	return newWorldWith(t, archive, repos{}, edit...)
+}
+
+// newWorldWith is newWorld with other repositories.
+func newWorldWith(t testing.TB, archive string, r repos, edit ...func(*analysis.Options)) *world {
+	t.Helper()
 	w := &world{t: t, root: write(t, archive)}
-	r := repos{"": w.root, "platforms": write(t, platforms)}
+	r[""], r["platforms"] = w.root, write(t, platforms)
 	group := &memo.Group{}
 	o := analysis.Options{
 		Loader: loading.New(loading.Options{Repos: r, Builtins: label.Package{Repo: "gorules", Path: "builtins"}, Group: group}),

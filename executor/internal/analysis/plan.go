@@ -31,9 +31,7 @@ func (x *actions) plan(thread *starlark.Thread, args starlark.Tuple, kwargs []st
 	if err != nil {
 		return nil, err
 	}
-	// Loaded names are free variables too, so what tells a closure is that its
-	// def or lambda does not start its line.
-	if fn, ok := f.(*starlark.Function); ok && fn.Position().Col > 1 {
+	if fn, ok := f.(*starlark.Function); ok && !topLevel(fn) {
 		return nil, fmt.Errorf("plan: implementation: %s is a closure: make it a top-level function and pass what it needs in data", fn.Name())
 	}
 	f.Freeze()

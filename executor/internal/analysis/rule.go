@@ -256,16 +256,15 @@ func mostSpecific(p bzl.SelectPart, conds []*condition, matched []int) int {
 // incompatible returns which constraint of target_compatible_with the target
 // platform lacks, "" if none.
 func (r *resolver) incompatible(attrs map[string]starlark.Value) (string, error) {
-	list, ok := attrs["target_compatible_with"].(*starlark.List)
-	if !ok || list.Len() == 0 || r.t.Class.Impl == nil && r.t.Class.Name == "toolchain" { // for it the attribute means another thing
+	list := labelsOf(attrs["target_compatible_with"])
+	if len(list) == 0 || r.t.Class.Impl == nil && r.t.Class.Name == "toolchain" { // for it the attribute means another thing
 		return "", nil
 	}
 	p, err := r.a.platform(r.ctx, r.cfg.platform)
 	if err != nil {
 		return "", err
 	}
-	for v := range list.Elements() {
-		l := v.(bzl.Label).Label
+	for _, l := range list {
 		cv, err := r.a.constraintValue(r.ctx, l, r.cfg)
 		if err != nil {
 			return "", fmt.Errorf("target_compatible_with: %w", err)

@@ -65,6 +65,9 @@ func (x *actions) run(thread *starlark.Thread, args starlark.Tuple, kwargs []sta
 	}
 	spec := x.newSpec(thread, "Action")
 	spec.Argv = []action.Arg{action.Lit(argv0)}
+	if !strings.Contains(argv0, "/") { // to be found on PATH, which only the process itself sees
+		spec.Argv = []action.Arg{action.Lit("/usr/bin/env"), action.Lit(argv0)}
+	}
 	base := r.shellEnv || !path.IsAbs(argv0)
 	return starlark.None, x.finishRun("run", spec, &r, in, base)
 }

@@ -156,7 +156,7 @@ dep = rule(implementation = _dep, attrs = {"one": attr.label(cfg = t), "two": at
 self = rule(implementation = _read, attrs = {"flag": attr.label(default = "//:flag")}, cfg = t)
 
 def _counted_test(ctx):
-    return AnalysisTestResultInfo(success = ctx.attr.t.label.name == "b", message = "oh")
+    return AnalysisTestResultInfo(success = ctx.attr.t[0].label.name == "b", message = "oh")
 
 counted_test = rule(implementation = _counted_test, analysis_test = True, attrs = {"t": attr.label(cfg = analysis_test_transition(settings = {"//:flag": "z"}))})
 -- BUILD --

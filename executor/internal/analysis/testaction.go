@@ -68,6 +68,16 @@ func (a *Analyzer) TestAction(c *Configured) (*Test, error) {
 		Test: true, Timeout: t.Timeout, Loopback: true, Optional: map[*action.Artifact]bool{},
 		NoSandbox: c.Attrs["local"] == starlark.True || contains(c.Target.Tags(), "local") || contains(c.Target.Tags(), "no-sandbox"),
 	}
+	if s, _ := bzl.Instance(c.Providers[bzl.ExecutionInfo]); s != nil {
+		req, err := stringDict("ExecutionInfo: requirements", bzl.Field(s, "requirements"))
+		if err != nil {
+			return nil, targetError(c.Target, err)
+		}
+		for _, k := range []string{"local", "no-sandbox"} {
+			_, ok := req[k]
+			spec.NoSandbox = spec.NoSandbox || ok
+		}
+	}
 	artifact := func(name string, isDir bool) *action.Artifact {
 		return &action.Artifact{Path: path.Join(dir, name), Dir: isDir, Producer: spec}
 	}

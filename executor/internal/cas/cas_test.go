@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestDiskAnomalies(t *testing.T) {
 		},
 		"fifo": func(t *testing.T, p string) {
 			must(t, os.Remove(p))
-			must(t, mkfifo(p))
+			must(t, syscall.Mkfifo(p, 0o644))
 		},
 	}
 	for name, f := range damage {
@@ -311,5 +312,29 @@ func BenchmarkDiskPut4K(b *testing.B) {
 		if _, err := cas.PutBytes(ctx, s, blob); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkDiskAdd64M(b *testing.B) {
+	ctx := context.Background()
+	root := b.TempDir()
+	s, err := cas.OpenDisk(filepath.Join(root, "s"), cas.DiskOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	src := filepath.Join(root, "src")
+	if err := os.WriteFile(src, bytes.Repeat([]byte("0123456789abcdef"), 4<<20), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(64 << 20)
+	for b.Loop() {
+		f, err := os.Open(src)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Add(ctx, f, false); err != nil {
+			b.Fatal(err)
+		}
+		f.Close()
 	}
 }

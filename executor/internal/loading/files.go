@@ -56,6 +56,8 @@ type tree struct {
 	Files
 	dirs sync.Map // path -> func() (*dir, error)
 
+	builds sync.Map // path -> func() (string, error): the BUILD file there
+
 	ignored func() (*ignoreSet, error) // what loading does not enter, read once
 }
 
@@ -109,9 +111,17 @@ func (d *dir) isWorkspace() bool {
 	return false
 }
 
-// findBuildFile looks for the BUILD file of a package without listing its
-// folder. It returns "" if there is none.
+// findBuildFile looks for the BUILD file of a package, once, without listing
+// its folder. It returns "" if there is none.
 func (t *tree) findBuildFile(pkg string) (string, error) {
+	once, ok := t.builds.Load(pkg)
+	if !ok {
+		once, _ = t.builds.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return t.probeBuildFile(pkg) }))
+	}
+	return once.(func() (string, error))()
+}
+
+func (t *tree) probeBuildFile(pkg string) (string, error) {
 	for _, name := range buildFileNames {
 		info, err := t.Stat(path.Join(pkg, name))
 		switch {

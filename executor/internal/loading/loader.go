@@ -112,7 +112,8 @@ func (l *Loader) Package(ctx context.Context, p label.Package) (*Package, error)
 	if _, err := l.opts.Repos.Mapping(ctx, p.Repo); err != nil {
 		return nil, err
 	}
-	return l.packages.Get(ctx, p)
+	pkg, err := l.packages.Get(ctx, p)
+	return pkg, l.wordCycle(ctx, err)
 }
 
 // Target returns one target. Its package's other targets may be wrong; a source

@@ -46,7 +46,8 @@ type moduleKey struct {
 
 // Module evaluates a .bzl file, or returns what that gave before.
 func (l *Loader) Module(ctx context.Context, lab label.Label) (*Module, error) {
-	return l.module(ctx, moduleKey{lab, false})
+	m, err := l.module(ctx, moduleKey{lab, false})
+	return m, l.wordCycle(ctx, err)
 }
 
 func (l *Loader) module(ctx context.Context, key moduleKey) (*Module, error) {
@@ -110,6 +111,9 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 	// Init freezes the globals only on request, after rules have got their names.
 	globals, err := prog.Init(thread, predeclared)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return nil, Diagnose(err)
 	}
 	if err := bzl.Export(globals, key.Label); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -206,7 +207,30 @@ func (r *Repositories) View(ctx context.Context, repo string) (*loading.View, er
 			return nil, err
 		}
 	}
-	return r.fetched.Get(ctx, fetchKey{repo})
+	v, err := r.fetched.Get(ctx, fetchKey{repo})
+	return v, r.wordCycle(err)
+}
+
+// wordCycle gives a cycle of repositories the place of its first declaration.
+func (r *Repositories) wordCycle(err error) error {
+	var cycle *memo.CycleError
+	if !errors.As(err, &cycle) {
+		return err
+	}
+	k, ok := cycle.Path[0].(fetchKey)
+	if !ok {
+		return err
+	}
+	r.mu.Lock()
+	w := r.begun[k.repo[:max(0, strings.LastIndexByte(k.repo, '+'))]]
+	r.mu.Unlock()
+	if w == nil {
+		return err
+	}
+	if d := w.find(k.repo); d != nil {
+		return loading.Place(&loading.Error{Text: "repositories form a " + cycle.Error(), Hint: "one of them must do without the file of the next", Err: cycle}, d.position)
+	}
+	return err
 }
 
 // parent evaluates the workspace that may declare repo and returns it.

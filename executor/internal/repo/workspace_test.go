@@ -107,7 +107,7 @@ func TestWorkspaceErrors(t *testing.T) {
 		{"def", "def f(): pass\n", "//:main", "WORKSPACE:1:1: functions may not be defined in WORKSPACE files.\n    You may move the function to a .bzl file and load it."},
 		{"name", "local_repository(name = 'a b', path = 'x')\n", "//:main", "WORKSPACE:1:17: local_repository: invalid repository name \"a b\": use letters, digits, '_', '-' and '.'"},
 		{"cycle", "load('//:rules.bzl', 'make')\nmake(name = 'a', src = '@b//:a.txt')\nmake(name = 'b', src = '@a//:a.txt')\n", "@a//:x",
-			"cycle:\n    fetching @a ->\n    fetching @b ->\n    fetching @a"},
+			"WORKSPACE:2:5: repositories form a cycle:\n    fetching @a ->\n    fetching @b ->\n    fetching @a\n    one of them must do without the file of the next"},
 		{"redeclared after use", "load('//:rules.bzl', 'make')\nmake(name = 'r')\nload('@r//:x.bzl', 'x')\n", "//:main",
 			"WORKSPACE:3:6: cannot load '@r//:x.bzl': no such file"},
 	} {

@@ -128,7 +128,7 @@ func (c *compiler) root(pl *Plan) error {
 	// First what lies in the root itself, while it is writable.
 	for _, s := range links {
 		if !c.covered(s.Path) {
-			c.link(s, plain)
+			c.link(s, plain, pl.RootDir != "")
 		}
 	}
 	for _, d := range dirs {
@@ -165,7 +165,7 @@ func (c *compiler) root(pl *Plan) error {
 	}
 	for _, s := range links {
 		if c.covered(s.Path) {
-			c.link(s, false)
+			c.link(s, false, false)
 		}
 	}
 	for _, d := range dirs {
@@ -265,12 +265,15 @@ func (c *compiler) mkdirs(d string, plain bool) {
 	c.close(regTmp)
 }
 
-func (c *compiler) link(s Symlink, plain bool) {
+func (c *compiler) link(s Symlink, plain, mayExist bool) {
 	parent, leaf := path.Split(s.Path)
 	c.mkdirs(path.Clean(parent), plain)
 	c.step("create symbolic link", s.Path)
 	c.openIn(regTmp, regRoot, parent, unix.O_PATH|unix.O_DIRECTORY, 0)
-	c.call(unix.SYS_SYMLINKAT, noReg, c.str(s.Target), regOf(regTmp), c.str(leaf))
+	in := c.call(unix.SYS_SYMLINKAT, noReg, c.str(s.Target), regOf(regTmp), c.str(leaf))
+	if mayExist {
+		in.tolerate(int(unix.EEXIST))
+	}
 	c.close(regTmp)
 	c.made[s.Path] = true
 }

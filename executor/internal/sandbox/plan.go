@@ -30,8 +30,9 @@ type Options struct {
 type Plan struct {
 	// RootDir, if set, is a host directory mounted read-only as "/". The
 	// caller has populated it, for example with hard links into the store.
-	// Missing mount points, Dirs and fixed /etc files are created in it (and
-	// stay), so it must be private to gorules. If empty, "/" is a tmpfs.
+	// Missing mount points, Dirs, Files, Symlinks and fixed /etc files are
+	// created in it and stay, so it must be private to gorules; what is there
+	// already is kept as it is. If RootDir is empty, "/" is a tmpfs.
 	RootDir string
 	// Mounts are applied with parents before children, whatever their order
 	// here. A mount point is created if it is missing and the place where it

@@ -179,7 +179,7 @@ cat /deep/er/ro/f
 echo t >/ro/tmp/t; cat /ro/tmp/t
 readlink /l; cat /l/file; cat /etc/extra; ls -A $HOME; pwd; umask`)
 	plan.Env = []string{"HOME=/home/x", "PATH=/bin:/usr/bin"}
-	plan.Dir = "/work/dir"
+	plan.Dir = "/wd/dir"
 	plan.Dirs = []string{"/l2/deep"}
 	plan.Symlinks = []sandbox.Symlink{{Path: "/l", Target: "/l2/deep"}}
 	plan.Files = []sandbox.File{{Path: "/l2/deep/file", Data: []byte("file\n")}, {Path: "/etc/extra", Data: []byte("extra\n")}}
@@ -195,7 +195,7 @@ readlink /l; cat /l/file; cat /etc/extra; ls -A $HOME; pwd; umask`)
 		sandbox.Mount{Target: "/ro/tmp", Kind: sandbox.Tmpfs},
 		sandbox.Mount{Target: "/ro", Source: ro, Kind: sandbox.BindRO},
 	)
-	want(t, p, plan, "changed\noriginal\nro\noriginal\nt\n/l2/deep\nfile\nextra\n/work/dir\n0022")
+	want(t, p, plan, "changed\noriginal\nro\noriginal\nt\n/l2/deep\nfile\nextra\n/wd/dir\n0022")
 	if b, _ := os.ReadFile(file); string(b) != "original\n" {
 		t.Errorf("an overlay write reached the host: %q", b)
 	}
@@ -226,8 +226,9 @@ func TestRootDir(t *testing.T) {
 		}
 	}
 	for i := range 2 { // the second time everything is there
-		plan := shell("cat /etc/passwd; (echo x >/etc/passwd) 2>/dev/null || echo ro; (echo x >/new) 2>/dev/null || echo ro; cat /etc/hosts; echo x >/out/x")
+		plan := shell("cat /etc/passwd; (echo x >/etc/passwd) 2>/dev/null || echo ro; (echo x >/new) 2>/dev/null || echo ro; cat /etc/hosts; echo x >/link/x")
 		plan.RootDir = root
+		plan.Symlinks = []sandbox.Symlink{{Path: "/link", Target: "out"}}
 		out := t.TempDir()
 		plan.Mounts = append(plan.Mounts, sandbox.Mount{Target: "/out", Source: out, Kind: sandbox.BindRW})
 		want(t, p, plan, "from the store\nro\nro\n127.0.0.1 localhost gorules\n::1 localhost")
@@ -382,7 +383,7 @@ func TestTmpBytes(t *testing.T) {
 		t.Errorf("got %q", out)
 	}
 	plan = shell("head -c 3000000 /dev/zero >/tmp/a && echo fits; ls -A /tmp /dev/shm | grep -v a")
-	want(t, p, plan, "fits\n/tmp:\n\n/dev/shm:")
+	want(t, p, plan, "fits\n/dev/shm:\n\n/tmp:")
 }
 
 func TestLargePlan(t *testing.T) {

@@ -177,7 +177,9 @@ func table(targets []event.TargetDone, p paint) string {
 }
 
 // timed reports whether a target's line ends with the time it took.
-func timed(t event.TargetDone) bool { return t.Test || t.Status == event.Failed }
+func timed(t event.TargetDone) bool {
+	return (t.Test || t.Status == event.Failed) && t.Status != event.NotBuilt && t.Status != event.Skipped
+}
 
 // shownStatus is "" for what was simply built: its paths say enough.
 func shownStatus(t event.TargetDone) string {

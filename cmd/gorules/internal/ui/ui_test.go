@@ -111,7 +111,7 @@ func TestVerdict(t *testing.T) {
 		{"hits first", false, []event.Event{event.Finished{Wall: time.Hour + time.Second, Targets: 2, Processes: 9, ByRunner: map[string]int{"linux-sandbox": 2, "internal": 3, "remote cache hit": 1, "disk cache hit": 3, "unused": 0}}},
 			"INFO: 9 processes: 3 disk cache hit, 1 remote cache hit, 3 internal, 2 linux-sandbox.\nBUILT 2 targets in 1:00:01\n"},
 		{"not built", true, []event.Event{event.TargetDone{Target: l, Status: event.Failed, Wall: time.Second}, event.TargetDone{Target: label.Label{Name: "t"}, Test: true, Status: event.NotBuilt}, event.Finished{Wall: time.Second, Targets: 2, Tests: 1, Failed: 2}},
-			"//:x  FAILED         1.0 s\n//:t  NOT BUILT      0.0 s\nINFO: 0 processes.\nFAILED 1 of 1 check, and 1 target not built in 0:01\n"},
+			"//:x  FAILED         1.0 s\n//:t  NOT BUILT\nINFO: 0 processes.\nFAILED 1 of 1 check, and 1 target not built in 0:01\n"},
 		{"cached", true, []event.Event{event.TargetDone{Target: l, Test: true, Cached: true, Status: event.Passed, Summary: "3 tests", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
 			"//:x  PASSED  3 tests; cached    1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
 	}
