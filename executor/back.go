@@ -3,10 +3,8 @@ package executor
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"gorules/executor/event"
@@ -124,7 +122,7 @@ func (b *building) save(key string, result error) error {
 		jerr = source.WriteChecked(b.e.statePath(key)+".journal", journalMagic, body)
 	}
 	st := &state{
-		Repos:   slices.Sorted(maps.Keys(b.fetched)),
+		Repos:   b.repos.Used(),
 		Sources: b.sources.Facts(),
 		Outputs: facts,
 		Events:  append(append([]event.Event{}, b.back.watch.outputs...), append(b.summary, b.final)...),

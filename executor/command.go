@@ -134,6 +134,9 @@ func (b *building) run(ctx context.Context) error {
 	if err := b.choose(configured); err != nil {
 		return err
 	}
+	if err := analysis.Conflicts(slices.DeleteFunc(slices.Clone(configured), func(c *analysis.Configured) bool { return c == nil })); err != nil {
+		return b.e.userError(err)
+	}
 	var err error
 	if b.back, err = b.e.openBack(ctx, b.session, b.noLookup); err != nil {
 		return err

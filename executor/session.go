@@ -30,9 +30,6 @@ type session struct {
 	repos    *repo.Repositories
 	loader   *loading.Loader
 	analyzer *analysis.Analyzer
-
-	mu      sync.Mutex
-	fetched map[string]bool // names of repositories that gorules fetched
 }
 
 // builtins is the folder of @gorules with the native rules.
@@ -42,7 +39,7 @@ func (e *Engine) digestsPath() string { return filepath.Join(e.root, "digests") 
 
 // open starts a session. config is only used by analysis.
 func (e *Engine) open(ctx context.Context, config analysis.Config) (*session, error) {
-	s := &session{e: e, digests: source.LoadCache(e.digestsPath()), fetched: map[string]bool{}}
+	s := &session{e: e, digests: source.LoadCache(e.digestsPath())}
 	s.sources = source.New(s.digests)
 	var err error
 	if s.repos, err = e.openRepos(s.files); err != nil {
@@ -70,6 +67,9 @@ func (e *Engine) open(ctx context.Context, config analysis.Config) (*session, er
 		Config:             config,
 		Print:              e.print,
 	})
+	if err := s.analyzer.CheckFlags(ctx); err != nil {
+		return nil, &Error{Kind: BadCommandLine, Err: err}
+	}
 	return s, nil
 }
 
@@ -102,12 +102,9 @@ func environ() map[string]string {
 }
 
 // files reads repositories through the snapshot, so that what loading saw is
-// noted. Of those that gorules fetched itself it is enough to note the names.
-func (s *session) files(name, root string, immutable bool) loading.Files {
+// noted. Those that gorules fetched itself are known by name, see repo.Fresh.
+func (s *session) files(_, root string, immutable bool) loading.Files {
 	if immutable {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.fetched[name] = true
 		return loading.HostFiles(root)
 	}
 	return s.sources.Under(root)

@@ -7,5 +7,5 @@ import "embed"
 
 // FS is the root of the embedded repositories: cargo/ is @gorules//cargo.
 //
-//go:embed cargo/*.bzl cargo/coverage_tool builtins/*.bzl
+//go:embed cargo/*.bzl cargo/coverage_tool builtins/*.bzl embedded
 var FS embed.FS

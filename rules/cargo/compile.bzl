@@ -205,15 +205,7 @@ def run_rustc(actions, job, files, argv, env):
         progress_message = "Compiling " + unit_title(unit),
         messages = struct(show = "rendered", early = early),
         show = job.show,
-        explain = {
-            "ENOENT": _explain(unit, "reads {path}, which is not among its files", job.deps),
-        },
     )
-
-def _explain(unit, what, deps):
-    if not unit.member:
-        return "%s v%s %s: declare it in WORKSPACE (host_library or host_tool) and add it to libs or tools of cargo_deps %s" % (unit.package, unit.version, what, deps)
-    return "%s %s. Files are seen when they are in the package's folder, or when a literal include_str!, include_bytes!, include! or #[path] names them" % (unit.package, what)
 
 # --- build scripts ---
 

@@ -94,7 +94,7 @@ def _judge(plan_ctx):
     parts, cases, bad = [], [], {}
     for r in data.results:
         ok = plan_ctx.text(r.exit_code).strip() == "0"
-        text = plan_ctx.text(r.stdout) + plan_ctx.text(r.stderr)
+        text = (plan_ctx.text(r.stdout) + plan_ctx.text(r.stderr)).replace("Diff in /w/", "Diff in ")
         cases.append(struct(name = r.package, status = "ok" if ok else "failed", text = text))
         if not ok:
             bad[r.package] = True

@@ -66,3 +66,29 @@ r = repository_rule(implementation = _impl, attrs = {"version": attr.string()})
 		t.Errorf("left over: %v", left)
 	}
 }
+
+// A marker that is cut off or garbled counts as none.
+func TestBadMarker(t *testing.T) {
+	w := newWorld(t, "")
+	if _, err := run(w, "ctx.getenv('X')"); err != nil {
+		t.Fatal(err)
+	}
+	good := w.read("out/external/@r.marker")
+	for name, text := range map[string]string{
+		"empty": "", "cut": good[:len(good)-2], "cut at a line": good[:len(good)-len("END\n")],
+		"other version": "x" + good, "no quotes": "gorules repository 1\nENV X\nEND\n", "unknown fact": "gorules repository 1\nMOON \"x\" \"full\"\nEND\n",
+	} {
+		if err := os.WriteFile(w.path("out/external/@r.marker"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if w.open().Fresh([]string{"r"}) {
+			t.Errorf("%s: fresh", name)
+		}
+		if r, err := w.target("@r//:x"); err != nil || r.Fetches() != 1 {
+			t.Errorf("%s: %d fetches, %v", name, r.Fetches(), err)
+		}
+		if got := w.read("out/external/@r.marker"); got != good {
+			t.Errorf("%s: the marker differs after the next fetch", name)
+		}
+	}
+}
