@@ -53,8 +53,8 @@ func (e *Engine) openBack(ctx context.Context, s *session, noLookup func(*action
 		runner:  b.runner,
 		sources: s.sources,
 	}
-	b.watch = newWatcher(ctx, e, blobs)
-	b.out = &outputs{workspace: e.opt.Workspace, bin: filepath.Join(e.dir, "bin"), logs: filepath.Join(e.dir, "testlogs"), store: blobs}
+	b.watch = newWatcher(ctx, s, blobs)
+	b.out = &outputs{workspace: e.opt.Workspace, bin: filepath.Join(e.dir, "bin"), logs: filepath.Join(e.dir, "testlogs"), store: blobs, digests: s.digests}
 	b.graph = schedule.New(schedule.Options{
 		Jobs:      e.opt.Jobs + collecting,
 		KeepGoing: e.opt.KeepGoing,

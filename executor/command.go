@@ -41,6 +41,9 @@ func (e *Engine) command(ctx context.Context, verb string, keyed any, req BuildR
 	if err != nil {
 		return err
 	}
+	if err := e.takeLock(ctx); err != nil {
+		return err
+	}
 	if test == nil || !test.NoCacheResults {
 		if st, why := e.loadState(key); st != nil {
 			return e.replay(key, st, begin)
@@ -199,10 +202,23 @@ func (b *building) choose(configured []*analysis.Configured) error {
 			}
 		}
 	}
-	if b.test != nil && tests == 0 && len(b.targets) >= 0 {
+	slices.SortStableFunc(b.targets, byPlace)
+	if b.test != nil && tests == 0 {
 		return b.noTests()
 	}
 	return nil
+}
+
+// byPlace orders targets as their BUILD files do.
+func byPlace(x, y *target) int {
+	_, lx, _ := splitPosition(x.Target.Position)
+	_, ly, _ := splitPosition(y.Target.Position)
+	return cmp.Or(
+		cmp.Compare(x.Label.Repo, y.Label.Repo),
+		cmp.Compare(x.Label.Package, y.Label.Package),
+		cmp.Compare(lx, ly),
+		x.Label.Compare(y.Label),
+	)
 }
 
 func (b *building) noTests() error {

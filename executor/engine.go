@@ -35,9 +35,8 @@ type Engine struct {
 	gone  bool
 }
 
-// New returns an Engine for opt.Workspace and takes the workspace's lock,
-// waiting while another command holds it.
-func New(ctx context.Context, opt Options) (*Engine, error) {
+// New returns an Engine for opt.Workspace.
+func New(opt Options) (*Engine, error) {
 	if opt.Jobs < 0 {
 		return nil, &Error{Kind: BadCommandLine, Err: fmt.Errorf("--jobs=%d: want 1 or more, or 0 for the number of CPUs", opt.Jobs)}
 	}
@@ -73,15 +72,15 @@ func New(ctx context.Context, opt Options) (*Engine, error) {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return nil, environment("cannot keep anything below %s: %w; give --output_user_root=DIR", root, err)
 	}
-	if err := e.takeLock(ctx); err != nil {
-		return nil, err
-	}
 	return e, nil
 }
 
 // takeLock waits for the lock on this workspace's folder: two commands on one
-// workspace would write the same outputs.
+// workspace would fetch the same repositories and write the same outputs.
 func (e *Engine) takeLock(ctx context.Context) error {
+	if e.lock != nil {
+		return nil
+	}
 	f, err := os.OpenFile(filepath.Join(e.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return environment("lock: %w", err)
@@ -106,7 +105,12 @@ func (e *Engine) takeLock(ctx context.Context) error {
 }
 
 // Close frees the lock.
-func (e *Engine) Close() error { return e.lock.Close() }
+func (e *Engine) Close() error {
+	if e.lock == nil {
+		return nil
+	}
+	return e.lock.Close()
+}
 
 // Abort kills every action at once and lets nothing new start. It serves the
 // second Ctrl-C.
@@ -131,7 +135,10 @@ func (e *Engine) onAbort(f func()) {
 // Clean removes outputs and state of the workspace; with expunge, everything
 // that is kept for it and the private cache. A cache named by --disk_cache is
 // its owner's.
-func (e *Engine) Clean(_ context.Context, expunge bool) error {
+func (e *Engine) Clean(ctx context.Context, expunge bool) error {
+	if err := e.takeLock(ctx); err != nil {
+		return err
+	}
 	for _, name := range []string{binLink, logsLink} {
 		p := filepath.Join(e.opt.Workspace, name)
 		if _, err := os.Readlink(p); err != nil {

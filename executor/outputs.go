@@ -32,6 +32,7 @@ type outputs struct {
 	workspace string
 	bin, logs string // real folders
 	store     cas.Store
+	digests   *source.Cache
 }
 
 // lay puts an output artifact below gorules-bin and returns its path relative
@@ -57,7 +58,7 @@ func (o *outputs) layLog(ctx context.Context, rel string, c action.Content) (str
 }
 
 func (o *outputs) put(ctx context.Context, dst string, c action.Content) error {
-	if same(dst, c) {
+	if o.same(dst, c) {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
@@ -113,7 +114,7 @@ func contentOf(e tree.Entry) action.Content {
 
 // same reports whether dst already holds c, so that an unchanged output keeps
 // its inode and mtime, which other tools look at.
-func same(dst string, c action.Content) bool {
+func (o *outputs) same(dst string, c action.Content) bool {
 	switch {
 	case c.Tree != nil:
 		es, err := os.ReadDir(dst)
@@ -121,7 +122,7 @@ func same(dst string, c action.Content) bool {
 			return false
 		}
 		for _, e := range c.Tree.Entries() {
-			if !same(filepath.Join(dst, e.Name), contentOf(e)) {
+			if !o.same(filepath.Join(dst, e.Name), contentOf(e)) {
 				return false
 			}
 		}
@@ -134,7 +135,7 @@ func same(dst string, c action.Content) bool {
 	if err != nil || !info.Mode().IsRegular() || info.Size() != c.File.Size || info.Mode()&0o100 != 0 != c.Executable {
 		return false
 	}
-	d, err := source.HashFile(dst)
+	d, err := o.digests.Digest(dst)
 	return err == nil && d == c.File
 }
 

@@ -103,6 +103,9 @@ func (b *back) layRunnable(ctx context.Context, s *session, exe *action.Artifact
 
 // Fetch gets every external repository that the workspace declares.
 func (e *Engine) Fetch(ctx context.Context) error {
+	if err := e.takeLock(ctx); err != nil {
+		return err
+	}
 	repos, err := e.openRepos(nil)
 	if err != nil {
 		return err

@@ -39,8 +39,11 @@ func (e *Engine) digestsPath() string { return filepath.Join(e.root, "digests") 
 
 // open starts a session. config is only used by analysis.
 func (e *Engine) open(ctx context.Context, config analysis.Config) (*session, error) {
+	if err := e.takeLock(ctx); err != nil {
+		return nil, err
+	}
 	s := &session{e: e, digests: source.LoadCache(e.digestsPath())}
-	s.sources = source.New(s.digests)
+	s.sources = source.New(s.digests, e.root, e.opt.DiskCache)
 	var err error
 	if s.repos, err = e.openRepos(s.files); err != nil {
 		return nil, err

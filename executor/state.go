@@ -78,7 +78,7 @@ func (e *Engine) loadState(key string) (st *state, reason string) {
 			return nil, "an external repository changed"
 		}
 	}
-	if ok, p := source.Hold(st.Sources); !ok {
+	if ok, p := source.Hold(st.Sources, e.root, e.opt.DiskCache); !ok {
 		return nil, p + " changed"
 	}
 	if ok, p := source.Hold(st.Outputs); !ok {

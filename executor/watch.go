@@ -10,6 +10,7 @@ import (
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/journal"
+	"gorules/executor/internal/loading"
 	"gorules/executor/internal/schedule"
 )
 
@@ -19,7 +20,7 @@ type watcher struct {
 	ctx     context.Context
 	e       *Engine
 	store   cas.Store
-	started map[int]time.Time
+	targets *loading.Loader
 	entries []*journal.Entry
 	begin   time.Time
 
@@ -29,14 +30,14 @@ type watcher struct {
 	outputs []event.Event   // what a later command with nothing to do shows again
 }
 
-func newWatcher(ctx context.Context, e *Engine, store cas.Store) *watcher {
-	return &watcher{ctx: ctx, e: e, store: store, begin: time.Now(),
-		started: map[int]time.Time{}, runners: map[string]int{}, shown: map[string]bool{}}
+func newWatcher(ctx context.Context, s *session, store cas.Store) *watcher {
+	return &watcher{ctx: ctx, e: s.e, store: store, targets: s.loader, begin: time.Now(), runners: map[string]int{}, shown: map[string]bool{}}
 }
 
-func (w *watcher) start(id int, s *action.Spec) {
-	w.started[id] = time.Now()
-	w.e.opt.Sink(event.ActionStarted{ID: id, Owner: s.Owner, Mnemonic: s.Mnemonic, Progress: s.Progress, Start: w.started[id]})
+func (w *watcher) start(id int, b *action.Bound) {
+	s := b.Spec
+	w.e.opt.Sink(event.ActionStarted{ID: id, Owner: s.Owner, Mnemonic: s.Mnemonic, Progress: s.Progress,
+		Start: time.Now(), Dir: b.Workdir, Argv: b.Argv})
 }
 
 func (w *watcher) done(d schedule.Done) {
@@ -111,6 +112,9 @@ func (w *watcher) stderr(s *action.Spec, o *schedule.Outcome) string {
 
 func (w *watcher) fail(d schedule.Done) {
 	f := event.ActionFailed{Owner: d.Spec.Owner, Mnemonic: d.Spec.Mnemonic, Progress: d.Spec.Progress, Position: d.Spec.Position}
+	if t, err := w.targets.Target(w.ctx, d.Spec.Owner); err == nil {
+		f.Position = t.Position // the user's line, not the rule's
+	}
 	if d.Bound != nil {
 		f.Argv = d.Bound.Argv
 	}

@@ -30,8 +30,8 @@ func run() int {
 		Dir:     dir,
 		Version: version,
 		Rules:   rules.FS,
-		NewEngine: func(ctx context.Context, o executor.Options) (cli.Engine, error) {
-			e, err := executor.New(ctx, o)
+		NewEngine: func(_ context.Context, o executor.Options) (cli.Engine, error) {
+			e, err := executor.New(o)
 			if err != nil {
 				return nil, err // not a nil *Engine in an interface
 			}

@@ -39,8 +39,8 @@ func scriptMain() int {
 	newEngine, files := newFake, fs.FS(fstest.MapFS{"cargo/defs.bzl": {}, "cargo/repositories.bzl": {}})
 	if os.Getenv(useEngine) != "" {
 		files = rules.FS
-		newEngine = func(ctx context.Context, o executor.Options) (cli.Engine, error) {
-			e, err := executor.New(ctx, o)
+		newEngine = func(_ context.Context, o executor.Options) (cli.Engine, error) {
+			e, err := executor.New(o)
 			if err != nil {
 				return nil, err
 			}

@@ -54,6 +54,8 @@ type ActionStarted struct {
 	Mnemonic string
 	Progress string
 	Start    time.Time
+	Dir      string   // working directory in the action's root
+	Argv     []string // for --subcommands
 }
 
 // ActionFinished ends an action, also one that never started because a cache had it.

@@ -2,6 +2,7 @@
 
 load(":build_script.bzl", "directive_args", "directive_env")
 load(":compile.bzl", "compile_job", "metadata_inputs", "script_words", "unit_title")
+load(":package.bzl", "label_text")
 load(":providers.bzl", "CargoPackageInfo")
 load(":rustc_args.bzl", "OUT_DIR")
 load(":sources.bzl", "clippy_config")
@@ -29,7 +30,7 @@ def _impl(ctx):
         data = struct(plan = package.plan, label = ctx.label, flags = ctx.attr.clippy_flags),
         implementation = _plan_lints,
         mnemonic = "CargoPlan",
-        progress_message = "Planning %s" % ctx.label,
+        progress_message = "Planning %s" % label_text(ctx.label),
     )
     return [
         DefaultInfo(
@@ -42,7 +43,7 @@ def _impl(ctx):
 def _fix_script(ctx, prefix):
     script = ctx.actions.declare_file(ctx.label.name + ".fix")
     flags = " ".join([_quote(f) for f in ctx.attr.clippy_flags])
-    ctx.actions.write(script, _FIX % (ctx.label, ctx.label, prefix, flags), is_executable = True)
+    ctx.actions.write(script, _FIX % (label_text(ctx.label), label_text(ctx.label), prefix, flags), is_executable = True)
     return script
 
 def _plan_lints(plan_ctx):
@@ -182,9 +183,9 @@ def _read_lints(plan_ctx):
         cases.append(struct(name = r.unit_title, status = "ok" if exit_code == "0" else "failed", text = "\n".join(said)))
     text = "\n".join([p.rstrip("\n") + "\n" for p in parts])
     name = data.label.name
-    run = declare_verdict(plan_ctx.actions, name + ".verdict", text, failed, "Judging the lints of %s" % data.label)
+    run = declare_verdict(plan_ctx.actions, name + ".verdict", text, failed, "Judging the lints of %s" % label_text(data.label))
     xml = plan_ctx.actions.declare_file(name + ".verdict.xml")
-    plan_ctx.actions.write(xml, junit([struct(name = str(data.label), cases = cases)]))
+    plan_ctx.actions.write(xml, junit([struct(name = label_text(data.label), cases = cases)]))
     if failed:
         summary = "%s in %s" % (plural(sum_of(errors.values()), "denied lint"), ", ".join(sorted(errors)))
     else:
@@ -205,11 +206,6 @@ def sum_of(numbers):
     for n in numbers:
         total += n
     return total
-
-def label_text(label):
-    """A label as one types it: without the @@ of the main repository."""
-    text = str(label)
-    return text[2:] if text.startswith("@@//") else text
 
 cargo_clippy = rule(
     implementation = _impl,

@@ -6,11 +6,12 @@ line is what the compiler maps in the members' libraries and programs, not in
 their tests.
 """
 
-load(":clippy.bzl", "label_text")
 load(":compile.bzl", "declare_units", "never_show")
+load(":cover_llvm.bzl", "exported", "llvm_exports", "unpack_libraries")
 load(":coverage_html.bzl", "html_pages")
 load(":coverage_report.bzl", "check_globs", "exclude", "merge_max", "parse_lcov", "restrict", "summarize", "to_lcov", "verdict")
 load(":plan.bzl", "plan_units")
+load(":package.bzl", "label_text")
 load(":package_rule.bzl", "member_packages")
 load(":providers.bzl", "CargoPackageInfo", "CoverageInfo", "HostFilesInfo")
 load(":sources.bzl", "rust_sources")
@@ -59,7 +60,7 @@ def _impl(ctx):
         ),
         implementation = _plan_coverage,
         mnemonic = "CargoPlan",
-        progress_message = "Planning %s" % ctx.label,
+        progress_message = "Planning %s" % label_text(ctx.label),
     )
     return [
         DefaultInfo(files = depset()),
@@ -148,7 +149,7 @@ def _plan_coverage(plan_ctx):
             jobs = jobs,
             settings = settings,
             reader = data.reader,
-            runtime = value.world.rust.runtime,
+            rust = value.world.rust,
             base = [_object(compiled[b].files) for b in base],
             objects = [compiled[t].files["bin"] for t in tests],
             sources = sources,
@@ -193,20 +194,6 @@ def _run_tests(plan_ctx):
         ))
         profiles.append(actions.place(written, "%s/%d" % (_PROFILES, i)))
 
-    counts = actions.declare_file(settings.label.name + ".report/counts.lcov")
-    baseline = actions.declare_file(settings.label.name + ".report/baseline.lcov")
-    reader = actions.place(data.reader, "/reader")
-    actions.run(
-        executable = "/reader/bin/gorules-coverage",
-        arguments = ["--out=" + counts.path, "--baseline_out=" + baseline.path] +
-                    ["--profiles=" + p.path for p in profiles] +
-                    ["--base=" + b.path for b in data.base] +
-                    ["--object=" + o.path for o in data.objects],
-        inputs = [reader] + data.runtime + profiles + data.base + data.objects,
-        outputs = [counts, baseline],
-        mnemonic = "CoverageReport",
-        progress_message = "Reading the coverage of %s" % settings.label,
-    )
     texts = actions.declare_file(settings.label.name + ".report/sources")
     actions.run_shell(
         command = _PRINT_SOURCES,
@@ -215,7 +202,7 @@ def _run_tests(plan_ctx):
         outputs = [],
         stdout = texts,
         mnemonic = "CoverageReport",
-        progress_message = "Collecting the sources of %s" % settings.label,
+        progress_message = "Collecting the sources of %s" % label_text(settings.label),
     )
     lcov = actions.declare_file(settings.label.name + ".report/final.lcov")
     html = actions.declare_directory(settings.label.name + ".report/pages")
@@ -227,8 +214,11 @@ def _run_tests(plan_ctx):
         data = struct(
             results = results,
             settings = settings,
-            counts = counts,
-            baseline = baseline,
+            profiles = profiles,
+            reader = data.reader,
+            rust = data.rust,
+            base = data.base,
+            objects = data.objects,
             texts = texts,
             lcov = lcov,
             html = html,
@@ -261,13 +251,66 @@ def _after_tests(plan_ctx):
             xml = None,
             outputs = [],
         )
+    if data.rust.llvm_tools:
+        # Profiles and unpacked libraries must be listed before they can be read.
+        unpacked = unpack_libraries(actions, data.rust, data.base, name, settings.label)
+        return actions.plan(
+            inputs = data.profiles + unpacked.folders,
+            outputs = [lcov, html],
+            data = struct(
+                settings = settings,
+                rust = data.rust,
+                profiles = data.profiles,
+                unpacked = unpacked,
+                objects = data.objects,
+                texts = data.texts,
+                lcov = lcov,
+                html = html,
+                outputs = data.outputs,
+            ),
+            implementation = _read_with_llvm,
+            mnemonic = "CargoPlan",
+        )
+    counts = actions.declare_file(name + "counts.lcov")
+    baseline = actions.declare_file(name + "baseline.lcov")
+    reader = actions.place(data.reader, "/reader")
+    actions.run(
+        executable = "/reader/bin/gorules-coverage",
+        arguments = ["--out=" + counts.path, "--baseline_out=" + baseline.path] +
+                    ["--profiles=" + p.path for p in data.profiles] +
+                    ["--base=" + b.path for b in data.base] +
+                    ["--object=" + o.path for o in data.objects],
+        inputs = [reader] + data.rust.runtime + data.profiles + data.base + data.objects,
+        outputs = [counts, baseline],
+        mnemonic = "CoverageReport",
+        progress_message = "Reading the coverage of %s" % label_text(settings.label),
+    )
+    return _report_later(actions, data, [struct(stdout = counts, stderr = None, exit_code = None)], struct(stdout = baseline, stderr = None, exit_code = None), lcov, html)
+
+def _read_with_llvm(plan_ctx):
+    """Reads the profiles with the toolchain's own LLVM tools."""
+    data = plan_ctx.data
+    actions = plan_ctx.actions
+    name = data.settings.label.name + ".report/"
+    lcov = actions.declare_file(name + "llvm.lcov")
+    html = actions.declare_directory(name + "llvm")
+    plan_ctx.bind(data.lcov, lcov)
+    plan_ctx.bind(data.html, html)
+    read = llvm_exports(plan_ctx, data.rust, data.unpacked, data.objects, data.profiles, name, data.settings.label)
+    return _report_later(actions, data, read.counts, read.baseline, lcov, html)
+
+def _report_later(actions, data, counts, baseline, lcov, html):
+    """The plan that reports when everything is read."""
+    files = [data.texts]
+    for read in counts + [baseline]:
+        files += [f for f in [read.stdout, read.stderr, read.exit_code] if f]
     return actions.plan(
-        inputs = [data.counts, data.baseline, data.texts],
+        inputs = files,
         outputs = [lcov, html],
         data = struct(
-            settings = settings,
-            counts = data.counts,
-            baseline = data.baseline,
+            settings = data.settings,
+            counts = counts,
+            baseline = baseline,
             texts = data.texts,
             lcov = lcov,
             html = html,
@@ -291,7 +334,8 @@ def _report(plan_ctx):
     settings = data.settings
     label = label_text(settings.label)
     name = settings.label.name + ".report/"
-    measured = restrict(parse_lcov(plan_ctx.text(data.counts)), parse_lcov(plan_ctx.text(data.baseline)))
+    counts = merge_max([parse_lcov(exported(plan_ctx, c)) for c in data.counts])
+    measured = restrict(counts, parse_lcov(exported(plan_ctx, data.baseline)))
     measured = exclude(measured, settings.exclude, settings.label.package)
 
     lcov = actions.declare_file(name + "written.lcov")

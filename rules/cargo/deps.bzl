@@ -1,7 +1,7 @@
 """cargo_deps: the third-party crates of a workspace, and the plan of it all."""
 
 load(":compile.bzl", "closure", "declare_units", "show_members")
-load(":package.bzl", "config_flags", "dirname", "relative")
+load(":package.bzl", "config_flags", "dirname", "label_text", "relative")
 load(":plan.bzl", "plan_options", "plan_units")
 load(":planning.bzl", "call_files", "declare_planning", "planning_inputs", "print_cfgs", "read_call", "read_manifests")
 load(":providers.bzl", "CargoPlanInfo", "CargoVendorInfo", "CcToolchainInfo", "HostFilesInfo", "RustToolchainInfo")
@@ -39,7 +39,7 @@ def make_world(ctx):
         crate_libs = _by_crate(ctx.attr.crate_libs),
         env = ctx.attr.env,
         profile = ctx.attr.profile,
-        deps = str(ctx.label),
+        deps = label_text(ctx.label),
         folders = [],
         srcs = [],
     )
@@ -71,7 +71,7 @@ def _impl(ctx):
         data = struct(asked = asked, cfgs = cfgs, world = world, tree = tree, label = ctx.label),
         implementation = _plan_deps,
         mnemonic = "CargoPlan",
-        progress_message = "Planning %s" % ctx.label,
+        progress_message = "Planning %s" % label_text(ctx.label),
     )
     return [
         DefaultInfo(files = depset([tree])),

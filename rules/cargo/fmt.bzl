@@ -1,8 +1,7 @@
 """cargo_fmt: checks the format of the members with rustfmt."""
 
-load(":clippy.bzl", "label_text")
 load(":graph.bzl", "target_kind")
-load(":package.bzl", "relative")
+load(":package.bzl", "label_text", "relative")
 load(":package_rule.bzl", "member_packages")
 load(":providers.bzl", "CargoPackageInfo")
 load(":sources.bzl", "package_dir", "rust_sources")
@@ -24,10 +23,10 @@ def _impl(ctx):
         data = struct(plan = package.plan, label = ctx.label),
         implementation = _plan_formats,
         mnemonic = "CargoPlan",
-        progress_message = "Planning %s" % ctx.label,
+        progress_message = "Planning %s" % label_text(ctx.label),
     )
     script = ctx.actions.declare_file(ctx.label.name + ".fix")
-    ctx.actions.write(script, _FIX % (ctx.label, ctx.label, package.world.prefix), is_executable = True)
+    ctx.actions.write(script, _FIX % (label_text(ctx.label), label_text(ctx.label), package.world.prefix), is_executable = True)
     return [
         DefaultInfo(executable = script, files = depset()),
         TestResultsInfo(verdict = verdict),
@@ -102,7 +101,7 @@ def _judge(plan_ctx):
     files = 0
     for t in data.trees:
         files += len(plan_ctx.files(t))
-    run = declare_verdict(plan_ctx.actions, data.label.name + ".verdict", "".join(parts), bool(bad), "Judging the format of %s" % data.label)
+    run = declare_verdict(plan_ctx.actions, data.label.name + ".verdict", "".join(parts), bool(bad), "Judging the format of %s" % label_text(data.label))
     xml = plan_ctx.actions.declare_file(data.label.name + ".verdict.xml")
     plan_ctx.actions.write(xml, junit([struct(name = label_text(data.label), cases = cases)]))
     return struct(

@@ -110,7 +110,21 @@ def _header_paths(rctx, words, names):
             for file in [d + "/" + n, d + "/" + n + ".h"]:
                 if rctx.path(file).exists:
                     paths.append(file)
-    return paths
+    return paths + _included(rctx, [p for p in paths if p.endswith(".h")])
+
+def _included(rctx, headers):
+    """Headers that headers include (zlib.h includes zconf.h), as the C compiler finds them."""
+    cc = rctx.which("cc")
+    if not cc or not headers:
+        return []
+    found = []
+    for header in headers:
+        said = rctx.execute([str(cc), "-M", "-x", "c", header]).stdout
+        for word in said.partition(":")[2].replace("\\\n", " ").split():
+            word = normalize(word)
+            if word.startswith("/usr/include/") or word.startswith("/usr/local/include/"):
+                found.append(word)
+    return found
 
 def _library_impl(rctx):
     module = rctx.attr.module or own_name(rctx)

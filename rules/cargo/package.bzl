@@ -217,3 +217,8 @@ def has_library(pkg):
         if target_kind(t) in ["lib", "proc-macro"]:
             return True
     return False
+
+def label_text(label):
+    """A label as one types it: without the @@ of the main repository."""
+    text = str(label)
+    return text[2:] if text.startswith("@@//") else text

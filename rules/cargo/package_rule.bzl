@@ -2,7 +2,7 @@
 
 load(":compile.bzl", "declare_units", "show_members")
 load(":deps.bzl", "with_fields")
-load(":package.bzl", "dirname")
+load(":package.bzl", "dirname", "label_text")
 load(":plan.bzl", "plan_units")
 load(":planning.bzl", "call_files", "graph_call", "read_call")
 load(":providers.bzl", "CargoPackageInfo", "CargoPlanInfo")
@@ -35,7 +35,7 @@ def _impl(ctx):
             ctx.label.name + ".plan/build",
             words,
             profile,
-            "Planning %s" % ctx.label,
+            "Planning %s" % label_text(ctx.label),
             tools,
             deps.asked.inputs,
             world.root,
@@ -54,10 +54,10 @@ def _impl(ctx):
         ),
         implementation = _plan_package,
         mnemonic = "CargoPlan",
-        progress_message = "Planning %s" % ctx.label,
+        progress_message = "Planning %s" % label_text(ctx.label),
     )
     script = ctx.actions.declare_file(ctx.label.name + ".run")
-    ctx.actions.write(script, _RUN % (ctx.label, ctx.label.name, ctx.label), is_executable = True)
+    ctx.actions.write(script, _RUN % (label_text(ctx.label), ctx.label.name, label_text(ctx.label)), is_executable = True)
     return [
         DefaultInfo(
             files = depset([tree]),
@@ -141,7 +141,7 @@ def _shipped(units, compiled, roots, bins, label):
                     entries["lib/lib%s%s" % (unit.crate, suffix)] = files[kind]
     for b in bins:
         if b not in names:
-            fail("%s: bins names %r, which is no program of the workspace. There are: %s" % (label, b, ", ".join(sorted(names)) or "none"))
+            fail("%s: bins names %r, which is no program of the workspace. There are: %s" % (label_text(label), b, ", ".join(sorted(names)) or "none"))
     return entries
 
 def member_packages(value):

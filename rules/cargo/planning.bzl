@@ -6,6 +6,8 @@ plan is the same, and an edit of the source plans nothing again. Every call is
 a stored result, so that a refusal is reported once, with what to do about it.
 """
 
+load(":package.bzl", "label_text")
+
 # Two folders deep: cargo resolves relative paths against the second one up.
 _CONFIG = "/vendored/.cargo/config.toml"
 
@@ -136,7 +138,7 @@ def declare_planning(ctx, world, inputs):
     tools = world.rust.rustc + world.rust.cargo + world.rust.runtime
     flags = selection_flags(ctx)
     feature_flags = [f for f in flags if not f.startswith("--profile") and f != ctx.attr.profile]
-    where = " of %s" % ctx.label
+    where = " of %s" % label_text(ctx.label)
     calls = {
         "metadata": cargo_call(
             ctx.actions,

@@ -11,7 +11,7 @@ RustToolchainInfo = provider(
         "rustdoc": "files of rustdoc",
         "rustfmt": "files of rustfmt, or None",
         "llvm_tools": "files of llvm-profdata and llvm-cov, or None",
-        "runtime": "the host's loader and C library, which the tools need to run",
+        "runtime": "the host's loader and C library, which rustc and what it makes need to run",
     },
 )
 

@@ -8,6 +8,10 @@ def quote_list(values):
     """A list of strings as BUILD text."""
     return "[\n%s    ]" % "".join(["        %s,\n" % json.encode(v) for v in values])
 
+def quote_lists(lists):
+    """A dict of lists of strings as BUILD text."""
+    return "{\n%s    }" % "".join(["        %s: %s,\n" % (json.encode(k), json.encode(v)) for k, v in lists.items()])
+
 def run(rctx, words, what, **kwargs):
     """Runs a program of the machine that must succeed; returns its standard output."""
     result = rctx.execute(words, **kwargs)

@@ -1,6 +1,6 @@
 """rust_toolchain: one Rust toolchain of the machine, or from an archive."""
 
-load(":repository_util.bzl", "link_copy", "own_name", "quote_list", "run")
+load(":repository_util.bzl", "link_copy", "own_name", "quote_list", "quote_lists", "run")
 
 _BUILD = """load("@gorules//cargo:toolchain.bzl", "rust_toolchain_files")
 
@@ -114,12 +114,12 @@ def _impl(rctx):
     host = facts["host"]
 
     folders = ["rustc"]
-    programs = [rustc]
+    programs = {"rustc": [rustc]}
     link_copy(rctx, rustc, "rustc/bin/rustc")
     for entry in rctx.path(sysroot + "/lib").readdir():
         if ".so" in entry.basename:
             link_copy(rctx, entry, "rustc/lib/" + entry.basename)
-            programs.append(str(entry))
+            programs["rustc"].append(str(entry))
     target = "lib/rustlib/" + host
     if not rctx.path(sysroot + "/" + target + "/lib").exists:
         fail("the toolchain at %s has no standard library for %s: run `rustup component add rust-std`" % (sysroot, host))
@@ -131,31 +131,34 @@ def _impl(rctx):
         if rctx.path(sysroot + "/" + target + "/bin/" + name).exists:
             link_copy(rctx, sysroot + "/" + target + "/bin/" + name, "rustc/" + target + "/bin/" + name)
             if name == "rust-lld":
-                programs.append(sysroot + "/" + target + "/bin/" + name)
+                programs["rustc"].append(sysroot + "/" + target + "/bin/" + name)
     for folder, file in _PROGRAMS.items():
         if rctx.path(sysroot + "/" + file).exists:
             link_copy(rctx, sysroot + "/" + file, folder + "/" + file)
             folders.append(folder)
-            programs.append(sysroot + "/" + file)
+            programs[folder] = [sysroot + "/" + file]
     if "cargo" not in folders:
         fail("the toolchain at %s has no cargo: run `rustup component add cargo`" % sysroot)
     for name in _LLVM_TOOLS:
         tool = sysroot + "/" + target + "/bin/" + name
         if rctx.path(tool).exists:
             link_copy(rctx, tool, "llvm-tools/" + target + "/bin/" + name)
-            programs.append(tool)
+            programs.setdefault("llvm-tools", []).append(tool)
             if "llvm-tools" not in folders:
                 folders.append("llvm-tools")
 
-    # The loader and libraries outside the toolchain.
-    runtime = [str(p) for p in rctx.elf_closure(programs) if not str(p).startswith(sysroot + "/")]
+    # The loader and libraries outside the toolchain, by tool: what cargo needs
+    # is no input of a compile.
+    runtime = {}
+    for folder, files in programs.items():
+        runtime[folder] = [str(p) for p in rctx.elf_closure(files) if not str(p).startswith(sysroot + "/")]
     if rctx.attr.url:
         rctx.delete("sysroot")
     rctx.file("BUILD", _BUILD.format(
         name = json.encode(own_name(rctx)),
         folders = quote_list(folders),
         host = json.encode(host),
-        runtime = quote_list(runtime),
+        runtime = quote_lists(runtime),
         version = json.encode(verbose.split("\n")[0].strip()),
     ))
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -82,13 +83,37 @@ func predeclared() starlark.StringDict {
 		sum := sha256.Sum256([]byte(s))
 		return starlark.String(hex.EncodeToString(sum[:])), nil
 	}
-	return starlark.StringDict{
+	// Rules and providers are made when a file loads; the functions tested here do not use them.
+	var docs []string
+	env := starlark.StringDict{}
+	for _, name := range []string{"rule", "attr", "provider", "depset", "DefaultInfo", "OutputGroupInfo", "TestResultsInfo"} {
+		env[name] = anything{&docs}
+	}
+	maps.Copy(env, starlark.StringDict{
 		"struct": starlark.NewBuiltin("struct", starlarkstruct.Make),
 		"json":   starlarkjson.Module,
 		"gorules": &starlarkstruct.Module{Name: "gorules", Members: starlark.StringDict{
-			"sha256": starlark.NewBuiltin("gorules.sha256", sha),
+			"sha256":      starlark.NewBuiltin("gorules.sha256", sha),
+			"toml_decode": starlark.NewBuiltin("gorules.toml_decode", tomlDecode),
 		}},
+	})
+	return env
+}
+
+func tomlDecode(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var s string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &s); err != nil {
+		return nil, err
 	}
+	doc := map[string]any{}
+	if err := toml.Unmarshal([]byte(s), &doc); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	return starlark.Call(&starlark.Thread{}, starlarkjson.Module.Members["decode"], starlark.Tuple{starlark.String(data)}, nil)
 }
 
 // fixture reads a gzipped file of testdata.

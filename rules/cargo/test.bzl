@@ -1,11 +1,10 @@
 """cargo_test: runs the workspace's tests, one cached action a test program."""
 
 load(":build_script.bzl", "directive_env")
-load(":clippy.bzl", "label_text")
 load(":compile.bzl", "declare_units", "object_inputs", "program_path", "rustc_tools", "show_members", "unit_title")
 load(":doctest.bzl", "doctest_argv")
 load(":libtest.bzl", "read_libtest")
-load(":package.bzl", "dirname", "package_env")
+load(":package.bzl", "dirname", "label_text", "package_env")
 load(":providers.bzl", "CargoPackageInfo", "HostFilesInfo")
 load(":rustc_args.bzl", "PROFILE_DIR", "UNIT_DIR", "base_env", "extra_env", "program_env")
 load(":sources.bzl", "run_sources")
@@ -34,7 +33,7 @@ def _impl(ctx):
         data = struct(plan = package.plan, settings = settings, programs = programs),
         implementation = _plan_tests,
         mnemonic = "CargoPlan",
-        progress_message = "Planning %s" % ctx.label,
+        progress_message = "Planning %s" % label_text(ctx.label),
     )
     return [
         # `gorules build` compiles the tests and runs none.

@@ -11,19 +11,24 @@ def _rust_impl(ctx):
     def tree(folder):
         return [ctx.actions.source_dir(folder, at = "/rust")] if folder in ctx.attr.folders else None
 
-    runtime = [ctx.actions.host_tree(ctx.attr.runtime)]
+    def tool(folder):
+        files = tree(folder)
+        if files and ctx.attr.runtime.get(folder):
+            files = files + [ctx.actions.host_tree(ctx.attr.runtime[folder])]
+        return files
+
     return [
         DefaultInfo(files = depset()),
         RustToolchainInfo(
             host = ctx.attr.host,
             version = ctx.attr.version,
             rustc = tree("rustc"),
-            cargo = tree("cargo"),
-            clippy = tree("clippy"),
-            rustdoc = tree("rustdoc"),
-            rustfmt = tree("rustfmt"),
-            llvm_tools = tree("llvm-tools"),
-            runtime = runtime,
+            cargo = tool("cargo"),
+            clippy = tool("clippy"),
+            rustdoc = tool("rustdoc"),
+            rustfmt = tool("rustfmt"),
+            llvm_tools = tool("llvm-tools"),
+            runtime = [ctx.actions.host_tree(ctx.attr.runtime["rustc"])],
         ),
     ]
 
@@ -34,7 +39,7 @@ rust_toolchain_files = rule(
         "folders": attr.string_list(mandatory = True, doc = "Which of rustc, cargo, clippy, rustdoc, rustfmt, llvm-tools there are."),
         "host": attr.string(mandatory = True, doc = "The toolchain's host triple."),
         "version": attr.string(mandatory = True, doc = "What rustc --version prints."),
-        "runtime": attr.string_list(mandatory = True, doc = "The host's loader and shared libraries that the tools need."),
+        "runtime": attr.string_list_dict(mandatory = True, doc = "The host's loader and shared libraries, by the folder whose programs need them."),
     },
 )
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -337,4 +339,49 @@ func BenchmarkDiskAdd64M(b *testing.B) {
 		}
 		f.Close()
 	}
+}
+
+// Two processes store the same blob again and again while a third links it:
+// whichever file is there, a link to it can be made.
+func TestLinkWhileStored(t *testing.T) {
+	root, content := t.TempDir(), []byte("the same bytes")
+	d := digest.Of(content)
+	first, err := cas.OpenDisk(root, cas.DiskOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Put(t.Context(), d, bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s, err := cas.OpenDisk(root, cas.DiskOptions{}) // knows nothing, so it writes
+				if err == nil {
+					err = s.Put(t.Context(), d, bytes.NewReader(content))
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 3000 {
+		dst := filepath.Join(root, "link"+strconv.Itoa(i))
+		if err := first.Link(t.Context(), d, false, dst); err != nil {
+			t.Errorf("link %d: %v", i, err)
+			break
+		}
+		os.Remove(dst)
+	}
+	close(stop)
+	wg.Wait()
 }

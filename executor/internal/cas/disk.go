@@ -291,9 +291,21 @@ func (s *Disk) Link(ctx context.Context, d digest.Digest, executable bool, dst s
 	return LinkOrCopy(s.fs, p, dst, executable)
 }
 
+// maxRelinks bounds how often a link is tried that races with renames.
+const maxRelinks = 20
+
 // LinkOrCopy makes dst a hard link to src or, where that cannot be, a copy.
 func LinkOrCopy(fsys *fsx.FS, src, dst string, executable bool) error {
 	err := fsys.Link(src, dst)
+	// ENOENT although src is there: somebody renamed a new file of the same
+	// bytes over it between look-up and link, which leaves an inode without
+	// names that cannot be linked. The name leads to the new one now.
+	for range maxRelinks {
+		if !errors.Is(err, unix.ENOENT) || unix.Access(src, unix.F_OK) != nil {
+			break
+		}
+		err = fsys.Link(src, dst)
+	}
 	// EPERM: the kernel protects files of other users; EMLINK: ext4 stops at 65,000.
 	if err == nil || !errors.Is(err, unix.EXDEV) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EMLINK) {
 		return err

@@ -29,14 +29,13 @@ func (s *Disk) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
 
 // proven reports whether this process wrote or hashed a file of d that is still sound.
 func (s *Disk) proven(d digest.Digest) bool {
-	for _, x := range []bool{false, true} {
-		ino, ok := s.known.Load(form{d, x})
-		var st unix.Stat_t
-		if ok && unix.Lstat(s.path(d, x), &st) == nil && st.Ino == ino.(uint64) && s.plausible(d, x, &st) {
-			return true
-		}
-	}
-	return false
+	return s.provenForm(d, false) || s.provenForm(d, true)
+}
+
+func (s *Disk) provenForm(d digest.Digest, x bool) bool {
+	ino, ok := s.known.Load(form{d, x})
+	var st unix.Stat_t
+	return ok && unix.Lstat(s.path(d, x), &st) == nil && st.Ino == ino.(uint64) && s.plausible(d, x, &st)
 }
 
 func (s *Disk) put(ctx context.Context, d digest.Digest, r io.Reader, x bool) error {
@@ -91,6 +90,11 @@ func (s *Disk) write(ctx context.Context, r io.Reader, x bool, want *digest.Dige
 	d, st, err := fill(ctx, f, r)
 	if err == nil && want != nil && d != *want {
 		err = fmt.Errorf("got %s: %w", d, ErrCorrupt)
+	}
+	if err == nil && s.provenForm(d, x) {
+		// Another action made the same bytes meanwhile: keep its inode, which
+		// somebody may be about to link.
+		return d, s.fs.Remove(tmp)
 	}
 	if err == nil {
 		err = s.fs.Times(tmp, fsx.Stamp)

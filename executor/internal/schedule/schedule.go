@@ -71,7 +71,7 @@ type Options struct {
 	Executor  Executor
 
 	// OnStart and OnDone, where set, are called by the loop.
-	OnStart func(id int, s *action.Spec)
+	OnStart func(id int, b *action.Bound)
 	OnDone  func(d Done)
 
 	// OnProgress is called by the loop after changes, at most every 50 ms.

@@ -61,7 +61,7 @@ func (s *Scheduler) fill(ctx context.Context) {
 		runCtx, cancel := context.WithCancel(ctx)
 		n.cancel = cancel
 		if s.opt.OnStart != nil {
-			s.opt.OnStart(n.id, n.spec)
+			s.opt.OnStart(n.id, n.bound)
 		}
 		s.spawn(func() message {
 			defer cancel()

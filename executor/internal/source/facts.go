@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"gorules/executor/internal/digest"
 )
@@ -68,31 +70,61 @@ func (s *Snapshot) Facts() []byte {
 	return w.b
 }
 
-// Hold reports whether every fact still holds, and if not, for which path.
-func Hold(facts []byte) (ok bool, path string) {
+// A fact is one decoded answer.
+type fact struct {
+	kind   factKind
+	path   string
+	key    Key
+	digest digest.Digest
+}
+
+// checkers is how many goroutines check facts: lstat is bound by the kernel's
+// path walk, which scales with cores.
+const checkers = 4
+
+// Hold reports whether every fact still holds, and if not, for which path. hidden are the folders that New was given.
+func Hold(facts []byte, hidden ...string) (ok bool, path string) {
 	r := reader{b: facts}
+	var all []fact
 	for n := r.uint(); n > 0; n-- {
-		kind := factKind(r.uint())
-		p := r.string()
-		var k Key
-		var d digest.Digest
-		if kind != factAbsent {
-			k = r.key()
+		f := fact{kind: factKind(r.uint()), path: r.string()}
+		if f.kind != factAbsent {
+			f.key = r.key()
 		}
-		if kind == factFile || kind == factDir {
-			d = r.digest()
+		if f.kind == factFile || f.kind == factDir {
+			f.digest = r.digest()
 		}
 		if r.err != nil {
 			return false, ""
 		}
-		if !holds(kind, p, k, d) {
-			return false, p
-		}
+		all = append(all, f)
 	}
-	return r.err == nil, ""
+	if r.err != nil {
+		return false, ""
+	}
+	var broken atomic.Int64 // the lowest index of a fact that does not hold
+	broken.Store(int64(len(all)))
+	var wg sync.WaitGroup
+	for i := range checkers {
+		wg.Go(func() {
+			for j := int64(i); j < broken.Load(); j += checkers {
+				if all[j].holds(hidden) {
+					continue
+				}
+				for b := broken.Load(); j < b && !broken.CompareAndSwap(b, j); b = broken.Load() {
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if j := broken.Load(); j < int64(len(all)) {
+		return false, all[j].path
+	}
+	return true, ""
 }
 
-func holds(kind factKind, p string, k Key, d digest.Digest) bool {
+func (f *fact) holds(hidden []string) bool {
+	kind, p, k, d := f.kind, f.path, f.key, f.digest
 	if kind == factDir || kind == factRoot {
 		now, err := stat(p)
 		if err == nil && now == k {
@@ -101,7 +133,7 @@ func holds(kind factKind, p string, k Key, d digest.Digest) bool {
 		if kind == factRoot {
 			return false
 		}
-		entries, err := list(p)
+		entries, err := list(p, hidden)
 		return listing(entries, err) == d
 	}
 	now, err := lstat(p)
@@ -158,7 +190,7 @@ func OutputFacts(paths []string) ([]byte, error) {
 			return err
 		}
 		if k.isDir() {
-			entries, err := list(p)
+			entries, err := list(p, nil)
 			if err != nil {
 				return err
 			}

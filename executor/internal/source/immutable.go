@@ -41,7 +41,7 @@ func (s *Snapshot) frozen(dir string, links int) (t *tree.Tree, plain bool, err 
 	if links > maxLinks {
 		return nil, false, fmt.Errorf("%s: a symbolic link leads to a folder that it is in", dir)
 	}
-	es, err := list(dir)
+	es, err := list(dir, nil)
 	if err != nil {
 		return nil, false, err
 	}

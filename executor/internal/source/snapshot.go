@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -21,7 +22,8 @@ import (
 // A Snapshot answers questions about files for the length of one command. All
 // paths are absolute host paths. It is safe for concurrent use.
 type Snapshot struct {
-	cache *Cache
+	cache  *Cache
+	hidden []string
 
 	mu    sync.Mutex
 	files map[string]*fileAnswer
@@ -68,14 +70,18 @@ type DirEntry struct {
 var ErrChanged = errors.New("changed while the build was running; run the command again")
 
 // New returns a Snapshot that knows nothing yet.
-func New(cache *Cache) *Snapshot {
+//
+// hidden are absolute folders that are seen nowhere: a cache that stands inside
+// the workspace is no part of it, and changes with every command.
+func New(cache *Cache, hidden ...string) *Snapshot {
 	return &Snapshot{
-		cache: cache,
-		files: map[string]*fileAnswer{},
-		dirs:  map[string]*dirAnswer{},
-		trees: map[string]*treeAnswer{},
-		blobs: map[digest.Digest]string{},
-		roots: map[string]Key{},
+		cache:  cache,
+		hidden: hidden,
+		files:  map[string]*fileAnswer{},
+		dirs:   map[string]*dirAnswer{},
+		trees:  map[string]*treeAnswer{},
+		blobs:  map[digest.Digest]string{},
+		roots:  map[string]Key{},
 	}
 }
 
@@ -235,12 +241,13 @@ func (s *Snapshot) ReadDir(p string) ([]DirEntry, error) {
 			return
 		}
 		a.racy = a.key.racy(now)
-		a.entries, a.err = list(p)
+		a.entries, a.err = list(p, s.hidden)
 	})
 	return a.entries, a.err
 }
 
-func list(p string) ([]DirEntry, error) {
+// list lists p without the links that gorules makes and without hidden folders.
+func list(p string, hidden []string) ([]DirEntry, error) {
 	f, err := os.Open(p)
 	if err != nil {
 		return nil, err
@@ -252,7 +259,7 @@ func list(p string) ([]DirEntry, error) {
 	}
 	out := make([]DirEntry, 0, len(es))
 	for _, e := range es {
-		if isOutputLink(e.Name()) {
+		if isOutputLink(e.Name()) || slices.Contains(hidden, filepath.Join(p, e.Name())) {
 			continue
 		}
 		out = append(out, DirEntry{e.Name(), e.Type()})
@@ -398,11 +405,20 @@ func notExist(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// HashFile digests a regular file without remembering anything.
-func HashFile(p string) (digest.Digest, error) {
+// Digest returns the digest of a regular file that is no source: nothing is
+// noted, but a digest remembered for the file's key is used.
+func (c *Cache) Digest(p string) (digest.Digest, error) {
 	k, err := lstat(p)
 	if err != nil {
 		return digest.Digest{}, err
 	}
-	return hash(p, k)
+	if d, ok := c.get(p, k); ok {
+		return d, nil
+	}
+	now := time.Now()
+	d, err := hash(p, k)
+	if err == nil && !k.racy(now) {
+		c.put(p, k, d)
+	}
+	return d, err
 }

@@ -59,8 +59,8 @@ func TestFile(t *testing.T) {
 	if _, ok := s.Blob(of("never seen")); ok {
 		t.Error("Blob of nothing")
 	}
-	if d, err := source.HashFile(dir + "/a"); err != nil || d != of("1") {
-		t.Errorf("HashFile = %v, %v", d, err)
+	if d, err := source.LoadCache("").Digest(dir + "/a"); err != nil || d != of("1") {
+		t.Errorf("Digest = %v, %v", d, err)
 	}
 }
 
@@ -240,7 +240,7 @@ func TestImmutable(t *testing.T) {
 	// Whatever stands in a tree with an origin can be read there.
 	must(t, crate.Walk(func(p string, e tree.Entry) error {
 		if e.Kind == tree.File {
-			if d, err := source.HashFile(filepath.Join(crate.Origin, p)); err != nil || d != e.File {
+			if d, err := source.LoadCache("").Digest(filepath.Join(crate.Origin, p)); err != nil || d != e.File {
 				t.Errorf("%s = %v, %v", p, d, err)
 			}
 		}

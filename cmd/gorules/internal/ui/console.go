@@ -202,10 +202,10 @@ func (c *Console) output(e event.Output) {
 
 func (c *Console) subcommand(e event.ActionStarted) {
 	if c.cfg.JSON {
-		c.log.Info().Str("event", "subcommand").Stringer("target", e.Owner).Str("mnemonic", e.Mnemonic).Msg(e.Progress)
+		c.log.Info().Str("event", "subcommand").Stringer("target", e.Owner).Str("mnemonic", e.Mnemonic).Str("dir", e.Dir).Strs("argv", e.Argv).Msg(e.Progress)
 		return
 	}
-	c.printErr(fmt.Sprintf("SUBCOMMAND: # %s [%s]", e.Owner, actionName(e.Mnemonic, e.Progress)))
+	c.printErr(fmt.Sprintf("SUBCOMMAND: # %s [%s]\n(cd %s && \\\n  %s)", e.Owner, actionName(e.Mnemonic, e.Progress), e.Dir, commandLine(e.Argv)))
 }
 
 // failed shows an action's failure: its own words first, then which action of
