@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
@@ -62,12 +64,28 @@ func (e *Engine) openBack(ctx context.Context, s *session, noLookup func(*action
 		OnStart:   b.watch.start,
 		OnDone:    b.watch.done,
 		NoLookup:  noLookup,
+		Fatal:     hostRefuses,
 		OnProgress: func(c schedule.Counts) {
 			e.opt.Sink(event.Progress{Total: c.Total, Done: c.Done, Cached: c.Cached, Ran: c.Ran, Running: min(c.Running, e.opt.Jobs)})
 		},
 	})
 	e.onAbort(b.pool.Kill)
 	return b, nil
+}
+
+// hostRefuses tells errors of this machine from those of an action: it lets no
+// sandbox be built, or its disk is full. Nothing else would go better.
+func hostRefuses(err error) bool {
+	var step *sandbox.StepError
+	if errors.As(err, &step) {
+		return true
+	}
+	for _, no := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
 }
 
 // collecting is how many actions beyond --jobs may be under way: the sandbox

@@ -19,6 +19,7 @@ import (
 	"gorules/executor/internal/analysis"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/cas"
+	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/schedule"
 	"gorules/executor/label"
 )
@@ -149,6 +150,13 @@ func (b *building) run(ctx context.Context) error {
 	artifacts, plans := b.wants()
 	if err := b.back.graph.Build(ctx, artifacts, plans); err != nil {
 		return b.ended(ctx, err)
+	}
+	if err := b.back.watch.refusal; err != nil {
+		var step *sandbox.StepError
+		if errors.As(err, &step) {
+			err = step // which action met it first says nothing
+		}
+		return environment("%w", err)
 	}
 	if err := b.finishTargets(ctx); err != nil {
 		return b.ended(ctx, err)

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type watcher struct {
 
 	runners map[string]int
 	failed  []*schedule.Failure
+	refusal error           // of this machine, see hostRefuses
 	shown   map[string]bool // texts shown already: a warning appears once
 	outputs []event.Event   // what a later command with nothing to do shows again
 }
@@ -43,7 +45,14 @@ func (w *watcher) start(id int, b *action.Bound) {
 func (w *watcher) done(d schedule.Done) {
 	if d.Failure != nil {
 		w.failed = append(w.failed, d.Failure)
-		w.fail(d)
+		switch {
+		case hostRefuses(d.Failure.Err):
+			if w.refusal == nil {
+				w.refusal = d.Failure.Err
+			}
+		case !errors.Is(d.Failure.Err, context.Canceled):
+			w.fail(d)
+		}
 	}
 	if d.Bound == nil || d.Outcome == nil {
 		return

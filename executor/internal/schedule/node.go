@@ -276,7 +276,8 @@ func (s *Scheduler) fail(ctx context.Context, n *node, f *Failure) {
 	wasRunning := n.state == running
 	s.set(n, failed)
 	n.failure = f
-	if own && !s.opt.KeepGoing && s.stop == nil && !errors.Is(f.Err, context.Canceled) {
+	fatal := f.Err != nil && s.opt.Fatal != nil && s.opt.Fatal(f.Err)
+	if own && (fatal || !s.opt.KeepGoing) && s.stop == nil && !errors.Is(f.Err, context.Canceled) {
 		s.stop = f
 	}
 	if own && s.opt.OnDone != nil {

@@ -77,6 +77,10 @@ type Options struct {
 	// OnProgress is called by the loop after changes, at most every 50 ms.
 	OnProgress func(Counts)
 
+	// Fatal says of an error that nothing else can succeed either, so that
+	// even KeepGoing stops.
+	Fatal func(err error) bool
+
 	// NoLookup says which actions skip the cache.
 	NoLookup func(s *action.Spec) bool
 }
