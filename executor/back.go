@@ -223,21 +223,14 @@ func (e *Engine) remember(entries []*journal.Entry) error {
 	if err != nil {
 		old = nil // another version's: explanations start anew
 	}
-	latest := make(map[string]*journal.Entry, len(old))
-	for _, en := range old {
-		latest[en.Key()] = en
-	}
+	latest := journal.NewHistory(old)
 	var why []WhyEntry
 	for _, en := range entries {
 		if !en.CacheHit {
-			why = append(why, WhyEntry{en.Owner, en.Mnemonic, en.Progress, journal.Explain(latest[en.Key()], en)})
+			why = append(why, WhyEntry{en.Owner, en.Mnemonic, en.Progress, journal.Explain(latest.Before(en), en)})
 		}
-		latest[en.Key()] = en
 	}
-	merged := make([]*journal.Entry, 0, len(latest))
-	for _, en := range latest {
-		merged = append(merged, en)
-	}
+	merged := latest.With(entries)
 	body, err := journal.Encode(merged)
 	if err != nil {
 		return err

@@ -148,14 +148,13 @@ func (e *Engine) Clean(ctx context.Context, expunge bool) error {
 			return environment("clean: %w", err)
 		}
 	}
+	gone := []string{filepath.Join(e.dir, "bin"), filepath.Join(e.dir, "testlogs"), filepath.Join(e.dir, "state")}
 	if expunge {
-		if err := removeAll(e.root); err != nil {
-			return environment("clean: %w", err)
-		}
-		return nil
+		// By name: the root may be a folder in which others keep things too.
+		gone = []string{e.dir, filepath.Join(e.root, "cache"), filepath.Join(e.root, "trees"), filepath.Join(e.root, "scratch"), e.digestsPath()}
 	}
-	for _, name := range []string{"bin", "testlogs", "state"} {
-		if err := removeAll(filepath.Join(e.dir, name)); err != nil {
+	for _, p := range gone {
+		if err := removeAll(p); err != nil {
 			return environment("clean: %w", err)
 		}
 	}

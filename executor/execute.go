@@ -8,13 +8,10 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/run"
-	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/schedule"
 	"gorules/executor/internal/source"
 	"gorules/executor/internal/tree"
@@ -92,6 +89,12 @@ func (p *peer) outcome(ctx context.Context, b *action.Bound, res run.Result) (*s
 		o.Failure = fmt.Sprintf("exit code %d", res.ExitCode)
 	}
 	o.Storable = run.Cacheable(b, res)
+	if b.Stored && len(o.Notes) > 0 {
+		// What a stored failure was refused is shown with it, also from a cache.
+		if err := p.annotate(ctx, o); err != nil {
+			return nil, err
+		}
+	}
 	if b.Stored {
 		if _, err := cas.PutBytes(ctx, p.store, schedule.ExitText(o.ExitCode)); err != nil {
 			return nil, err
@@ -100,22 +103,23 @@ func (p *peer) outcome(ctx context.Context, b *action.Bound, res run.Result) (*s
 	return o, nil
 }
 
+// annotate adds the notes to what the process printed.
+func (p *peer) annotate(ctx context.Context, o *schedule.Outcome) error {
+	var said []byte
+	if o.Stderr.File.Size > 0 {
+		var err error
+		if said, err = cas.ReadAll(ctx, p.store, o.Stderr.File); err != nil {
+			return err
+		}
+	}
+	said = append(said, strings.Join(o.Notes, "\n")+"\n"...)
+	d, err := cas.PutBytes(ctx, p.store, said)
+	o.Stderr.File = d
+	return err
+}
+
 // exitTimeout is the exit code that timeout(1) gives.
 const exitTimeout = 124
-
-// notes says what an action was refused and which line would allow it.
-func notes(s *action.Spec, accesses []sandbox.Access) []string {
-	var out []string
-	for _, a := range accesses {
-		text, ok := s.Explain[unix.ErrnoName(a.Err)]
-		if !ok {
-			continue
-		}
-		text = strings.NewReplacer("{path}", a.Path, "{address}", a.Addr).Replace(text)
-		out = append(out, text)
-	}
-	return out
-}
 
 func (p *peer) Record(ctx context.Context, b *action.Bound, o *schedule.Outcome) error {
 	if !o.Storable {

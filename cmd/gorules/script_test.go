@@ -28,7 +28,10 @@ const useEngine = "GORULES_TEST_ENGINE"
 // or the real engine.
 func TestMain(m *testing.M) {
 	executor.Main()
-	testscript.Main(m, map[string]func(){"gorules": func() { os.Exit(scriptMain()) }})
+	testscript.Main(cleaned{m}, map[string]func(){
+		"gorules":   func() { os.Exit(scriptMain()) },
+		"exectrace": func() { os.Exit(traceMain()) },
+	})
 }
 
 func scriptMain() int {
@@ -108,15 +111,19 @@ func runScripts(t *testing.T, dir string, more func(*testscript.Env)) {
 
 // removeAll removes a cache, whose folders are read-only.
 func removeAll(t *testing.T, dir string) {
+	if err := removeTree(dir); err != nil {
+		t.Errorf("remove the scripts' home: %v", err)
+	}
+}
+
+func removeTree(dir string) error {
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			err = os.Chmod(p, 0o700)
 		}
 		return err
 	})
-	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
-		t.Errorf("remove the scripts' home: %v", err)
-	}
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
 func code(ts *testscript.TestScript, neg bool, args []string) {

@@ -154,7 +154,7 @@ def compile_job(actions, world, plan, compiled, unit, show):
     """
     pkg = plan.packages[unit.pkg]
     scripts = needed_scripts(unit)
-    direct = compile_sources(actions, world, pkg) + rustc_tools(world)
+    direct = compile_sources(actions, world, pkg, unit) + rustc_tools(world)
     if unit.script and unit.kind != "custom-build":
         direct.append(compiled[unit.script].out_dir)
     if unit.links:
@@ -297,6 +297,7 @@ def _script_explain(unit, deps):
     return {
         "ENOENT": (who + " looked for {path}, which is not declared. A library: host_library(name = \"...\", module = \"...\") in WORKSPACE and " +
                    "libs = [\"@...\"] on cargo_deps %s. A program: host_tool and tools = [\"@...\"]. A path it only has to be told: env = {\"%s/NAME\": \"...\"}") % (deps, unit.package),
+        "ENOENT /w": who + " looked for {path}, which is not declared. A file outside the package: srcs = [\"//:{rest}\"] on the cargo_package",
         "ENETUNREACH": (who + " wanted to connect to {address}; actions have no network. Fetch the file with http_archive in WORKSPACE, " +
                         "or tell the script not to with env = {\"%s/NAME\": \"...\"} on cargo_deps %s") % (unit.package, deps),
         "EROFS": who + " wanted to write {path}; it may write below OUT_DIR only",

@@ -11,16 +11,18 @@ def read_lock(text, where):
       list of struct(name, version, source, checksum, git = whether it is from git, folder = "name-version"), sorted.
     """
     lock = gorules.toml_decode(text)
-    version = lock.get("version", 1)
-    if version < 3:
-        fail("%s has format %d, which pins no checksum beside each package: run `cargo generate-lockfile` with a current cargo" % (where, version))
+
+    # Format 1, which cargo still writes for a rust-version below 1.41, has the
+    # checksums at its end.
+    sums = lock.get("metadata", {})
     packages, seen = [], {}
     for p in lock.get("package", []):
         source = p.get("source")
         if not source:
             continue
         git = source.startswith("git+")
-        if not git and "checksum" not in p:
+        checksum = p.get("checksum") or sums.get("checksum %s %s (%s)" % (p["name"], p["version"], source), "")
+        if not git and not checksum:
             fail("%s names %s v%s without a checksum" % (where, p["name"], p["version"]))
         folder = "%s-%s" % (p["name"], p["version"])
         if folder in seen:
@@ -30,7 +32,7 @@ def read_lock(text, where):
             name = p["name"],
             version = p["version"],
             source = source,
-            checksum = p.get("checksum", ""),
+            checksum = checksum,
             git = git,
             folder = folder,
         ))

@@ -103,6 +103,9 @@ def _add_graph(state, graph):
     for i in graph.order:
         node = graph.nodes[i]
         deps = [(ids[d["index"]], d["extern_crate_name"]) for d in node["deps"]]
+        if _instrumented(state, node) and node["lto"] == "only-bitcode":
+            # The mapping of lines is read from object code.
+            node["lto"] = "object-and-bitcode"
         id = _identity(state, node, deps)
         ids[i] = id
         if id not in state.units:

@@ -15,7 +15,6 @@ _CONFIG = "/vendored/.cargo/config.toml"
 # whether there is one.
 _INCLUDE = [
     "**/Cargo.toml",
-    "Cargo.lock",
     "**/.cargo/config.toml",
     "**/.cargo/config",
     "**/*.rs",
@@ -55,6 +54,8 @@ def planning_inputs(ctx, prefix, vendor):
         # Cargo looks for configuration and for a workspace above its folder too.
         ctx.actions.source_tree(path = "", include = [".cargo/config.toml", ".cargo/config"]),
         ctx.actions.source_tree(path = prefix, include = _INCLUDE, exclude = _EXCLUDE, blank = _BLANK),
+        # Many libraries list Cargo.lock in .gitignore.
+        ctx.actions.source_tree(path = prefix, include = ["Cargo.lock"], exclude = ["*/*"], gitignore = False),
         ctx.actions.place(vendor.config, _CONFIG),
     ]
     return depset(direct + vendor.crates.values())

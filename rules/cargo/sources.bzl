@@ -60,13 +60,37 @@ def _folder(pkg):
               "Move it below the WORKSPACE file, or depend on it through git or a registry") % (pkg["name"], dirname(pkg["manifest_path"])))
     return folder
 
-def compile_sources(actions, world, pkg):
+# Where cargo looks for targets of its own accord.
+_TARGET_DIRS = {
+    "lib": "src",
+    "proc-macro": "src",
+    "bin": "src",
+    "test": "tests",
+    "bench": "benches",
+    "example": "examples",
+}
+
+def _of_other_targets(pkg, unit):
+    """Globs for Rust files that only other targets of the package are made of.
+
+    An edit of a test compiles no library, and an edit of the library does not
+    compile its build script again. A library's own folder is never left out,
+    nor is one that the unit's own source stands in.
+    """
+    own = relative(unit.target["src_path"], dirname(pkg["manifest_path"])) or ""
+    dirs = ["tests", "benches", "examples"]
+    if _TARGET_DIRS.get(unit.kind) != "src":
+        dirs.append("src")
+    return [d + "/**/*.rs" for d in dirs if not own.startswith(d + "/")]
+
+def compile_sources(actions, world, pkg, unit):
     """The Files that compiling a target of a package reads.
 
     Args:
       actions: ctx.actions or plan_ctx.actions.
       world: see compile.bzl.
       pkg: from `cargo metadata`.
+      unit: from plan_units.
     """
     vendored = vendored_sources(world, pkg)
     if vendored:
@@ -76,6 +100,7 @@ def compile_sources(actions, world, pkg):
         path = "" if folder == "." else folder,
         exclude = _TOOLS_ONLY + _nested(folder, world.folders),
         mentioned_files = _DOCUMENTS,
+        mentioned_together = _of_other_targets(pkg, unit),
         mentioned_by = ["**/*.rs"],
         mentioned_pattern = _MENTION,
     )] + world.srcs

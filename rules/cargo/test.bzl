@@ -13,6 +13,9 @@ load(":verdict.bzl", "junit", "plain", "plural")
 _TIMEOUTS = {"short": 60, "moderate": 300, "long": 900, "eternal": 3600}
 _TIMEOUT_OF_SIZE = {"small": "short", "medium": "moderate", "large": "long", "enormous": "eternal"}
 
+# The exit code of a program that was stopped when its time was over, as of timeout(1).
+_TIMED_OUT = "124"
+
 def _impl(ctx):
     package = ctx.attr.package[CargoPackageInfo]
     tools = []
@@ -334,7 +337,10 @@ def again(label, result):
     """The end of a failing program's block: what died, and how to run it again."""
     lines = []
     if result.broken:
-        lines.append("%s ended with exit code %s before all its tests were done" % (result.title, result.exit_code))
+        if result.exit_code == _TIMED_OUT:
+            lines.append("%s was stopped: its time was over (timeout = ... on %s, or --test_timeout)" % (result.title, label_text(label)))
+        else:
+            lines.append("%s ended with exit code %s before all its tests were done" % (result.title, result.exit_code))
     names = [c.name for c in result.cases if c.status == "failed"]
     for n in names[:5]:
         if n != result.title and " " not in n:

@@ -215,8 +215,13 @@ func TestLockfile(t *testing.T) {
 			t.Errorf("config lacks %q:\n%s", want, config)
 		}
 	}
+	old := "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"" + registry + "\"\n[metadata]\n\"checksum a 1.0.0 (" + registry + ")\" = \"aa\"\n"
+	if packages, err = read(old); err != nil {
+		t.Errorf("format 1: %v", err)
+	} else if got := text(field(t, packages.(starlark.Indexable).Index(0), "checksum")); got != "aa" {
+		t.Errorf("format 1: checksum %q, want aa", got)
+	}
 	for name, tt := range map[string]struct{ text, want string }{
-		"old format":   {"[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n", "generate-lockfile"},
 		"no checksum":  {head + entry("a", registry, ""), "without a checksum"},
 		"two sources":  {head + entry("a", registry, "aa") + entry("a", "git+https://example.com/a#1", ""), "two sources"},
 		"no TOML text": {"version = [", "toml"},

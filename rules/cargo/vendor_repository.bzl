@@ -23,12 +23,15 @@ def _cargo_home(rctx):
     return rctx.getenv("CARGO_HOME") or (rctx.getenv("HOME") or "") + "/.cargo"
 
 def _cached_archives(rctx):
-    """cargo's archives by file name: a list of paths each, one per registry or mirror."""
+    """cargo's archives by file name: a list of paths each, one per registry or mirror.
+
+    Not watched: what is taken has the lock's checksum, whatever else is there.
+    """
     found = {}
     cache = rctx.path(_cargo_home(rctx) + "/registry/cache")
     if cache.exists:
-        for registry in cache.readdir():
-            for file in registry.readdir():
+        for registry in cache.readdir(watch = "no"):
+            for file in registry.readdir(watch = "no"):
                 found.setdefault(file.basename, []).append(file)
     return found
 
@@ -66,7 +69,7 @@ def _cargo(rctx, words, what):
     fail("cargo could not fetch what Cargo.lock names:\n%s" % said)
 
 def _unpack(rctx, package, archive):
-    rctx.extract(archive, output = package.folder, stripPrefix = package.folder, type = "tar.gz")
+    rctx.extract(archive, output = package.folder, stripPrefix = package.folder, type = "tar.gz", watch_archive = "no")
     rctx.file(package.folder + "/.cargo-checksum.json", json.encode({"files": {}, "package": package.checksum}))
 
 def _take_vendored(rctx, packages):

@@ -1,7 +1,7 @@
 // Package action holds what a rule asked for (Spec) and the bytes that will run
 // (Bound), which are the Remote Execution API's Action message and its input
 // root. The digest of that message is the only key there is: nothing reaches a
-// runner that is not in it, save Hints, which may not change an output.
+// runner that is not in it.
 //
 // The input root is the action's "/". Workspace sources and ordinary outputs
 // stand under /w, which is also the default working directory; everything else
@@ -10,6 +10,7 @@
 package action
 
 import (
+	"fmt"
 	"path"
 	"strings"
 )
@@ -90,6 +91,22 @@ type Source struct {
 	Host *HostTree
 }
 
+// Key is equal for sources that are the same content: rules declare a source
+// again for every action that reads it.
+func (s *Source) Key() string {
+	key := fmt.Sprintf("%q %q %t", s.Root, s.Path, s.Immutable)
+	if s.Host != nil {
+		key += fmt.Sprintf(" host %q", s.Host.Paths)
+	}
+	if q := s.Tree; q != nil {
+		key += fmt.Sprintf(" tree %q %q %t %q", q.Include, q.Exclude, q.Gitignore, q.Blank)
+		if q.Mentioned != nil {
+			key += fmt.Sprintf(" mentioned %q", *q.Mentioned)
+		}
+	}
+	return key
+}
+
 // A TreeQuery selects files below Root/Path; the artifact's tree is rooted at
 // Root (it contains Path). All patterns are globs relative to Root/Path as
 // doublestar matches them: "**" crosses folders.
@@ -113,10 +130,14 @@ type TreeQuery struct {
 // Pattern is a regular expression whose first group is a path relative to the
 // file that contains it (second group, where it matched, a path relative to
 // Path). A path below Root that Pattern names is added to the tree, wherever it is.
+//
+// Together are globs for files that are all left out, or all kept as soon as
+// one of them is named: a module named by #[path] may have modules of its own.
 type Mentioned struct {
-	Files   []string
-	By      []string
-	Pattern string
+	Files    []string
+	Together []string
+	By       []string
+	Pattern  string
 }
 
 // A HostTree is a set of files of this machine at their own absolute paths. A

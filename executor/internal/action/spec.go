@@ -56,7 +56,9 @@ type Spec struct {
 	Show bool
 
 	// Explain tells, after a refused access (see sandbox.Access), how to allow
-	// it: text with the verbs {path}, {address}.
+	// it: text with the verbs {path}, {address}. A key is the error ("ENOENT"),
+	// or the error and a folder ("ENOENT /w") for paths below it, of which the
+	// text may name the rest: {rest}.
 	Explain map[string]string
 
 	Write    *Write
@@ -139,9 +141,4 @@ type PlanResult struct {
 	// Follow, where not nil, is another plan whose value is this one's: a plan
 	// can declare actions and a plan over their results, and be what that is.
 	Follow *Spec
-}
-
-// Hints may change when and how loudly an action runs, never what it makes.
-type Hints struct {
-	Priority int // higher first
 }

@@ -62,9 +62,9 @@ func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []s
 	var p, mentionedPattern, at string
 	at = action.Workspace
 	gitignore := true
-	var include, exclude, blank, mentionedFiles, mentionedBy, atValue starlark.Value
+	var include, exclude, blank, mentionedFiles, mentionedTogether, mentionedBy, atValue starlark.Value
 	err := starlark.UnpackArgs("source_tree", args, kwargs, "path?", &p, "include?", &include, "exclude?", &exclude,
-		"gitignore?", &gitignore, "blank?", &blank, "mentioned_files?", &mentionedFiles, "mentioned_by?", &mentionedBy,
+		"gitignore?", &gitignore, "blank?", &blank, "mentioned_files?", &mentionedFiles, "mentioned_together?", &mentionedTogether, "mentioned_by?", &mentionedBy,
 		"mentioned_pattern?", &mentionedPattern, "at?", &atValue)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []s
 		name string
 		v    starlark.Value
 		to   *[]string
-	}{{"include", include, &q.Include}, {"exclude", exclude, &q.Exclude}, {"blank", blank, &q.Blank}, {"mentioned_files", mentionedFiles, &m.Files}, {"mentioned_by", mentionedBy, &m.By}} {
+	}{{"include", include, &q.Include}, {"exclude", exclude, &q.Exclude}, {"blank", blank, &q.Blank}, {"mentioned_files", mentionedFiles, &m.Files}, {"mentioned_together", mentionedTogether, &m.Together}, {"mentioned_by", mentionedBy, &m.By}} {
 		if *l.to, err = stringList("source_tree: "+l.name, l.v); err != nil {
 			return nil, err
 		}
@@ -154,16 +154,7 @@ func (x *actions) hostTree(_ *starlark.Thread, args starlark.Tuple, kwargs []sta
 // sourceArtifact returns the one artifact for a source: rules ask for the same
 // tree for every action, and each artifact is looked at once.
 func (a *Analyzer) sourceArtifact(at string, s *action.Source) *action.Artifact {
-	key := fmt.Sprintf("%q %q %q %t", at, s.Root, s.Path, s.Immutable)
-	if s.Host != nil {
-		key += fmt.Sprintf(" host %q", s.Host.Paths)
-	}
-	if q := s.Tree; q != nil {
-		key += fmt.Sprintf(" tree %q %q %t %q", q.Include, q.Exclude, q.Gitignore, q.Blank)
-		if m := q.Mentioned; m != nil {
-			key += fmt.Sprintf(" %q %q %q", m.Files, m.By, m.Pattern)
-		}
-	}
+	key := at + " " + s.Key()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if old := a.sources[key]; old != nil {

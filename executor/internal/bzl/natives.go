@@ -1,9 +1,5 @@
 package bzl
 
-import (
-	"go.starlark.net/starlark"
-)
-
 // Natives returns the rules that are written in Go: package analysis implements
 // them by Name. Each call returns new, equal classes.
 func Natives() map[string]*RuleClass {
@@ -21,14 +17,6 @@ func Natives() map[string]*RuleClass {
 		m[n.name] = r
 	}
 	return m
-}
-
-// RuleOf returns the rule class behind a Starlark value, nil if it is none.
-func RuleOf(v starlark.Value) *RuleClass {
-	if r, ok := v.(RuleValue); ok {
-		return r.RuleClass
-	}
-	return nil
 }
 
 // anyFile lets an attribute take every file.

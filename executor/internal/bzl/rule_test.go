@@ -148,7 +148,7 @@ func TestRuleClass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := bzl.RuleOf(g["thing"])
+	r := g["thing"].(bzl.RuleValue).RuleClass
 	if r.Name != "thing" || r.File != file || r.Doc != "Things." || r.Kind() != "thing rule" {
 		t.Errorf("class %+v", r)
 	}

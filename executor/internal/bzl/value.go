@@ -55,11 +55,6 @@ func emptyList() *starlark.List {
 	return l
 }
 
-func frozen[V starlark.Value](v V) V {
-	v.Freeze()
-	return v
-}
-
 // Str is what str() gives: strings as they are, others as String prints them.
 func Str(v starlark.Value) string {
 	if s, ok := v.(starlark.String); ok {

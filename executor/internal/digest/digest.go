@@ -44,22 +44,6 @@ func FromProto(p *remote.Digest) (Digest, error) {
 	return parse(p.GetHash(), p.GetSizeBytes())
 }
 
-// Parse reads the form String writes: 64 hexadecimal digits, a slash and the size.
-func Parse(s string) (Digest, error) {
-	h, n, ok := strings.Cut(s, "/")
-	if !ok {
-		return Digest{}, fmt.Errorf("digest %q: want HASH/SIZE", s)
-	}
-	size, err := strconv.ParseInt(n, 10, 64)
-	if err != nil {
-		return Digest{}, fmt.Errorf("digest %q: size: %w", s, err)
-	}
-	if strconv.FormatInt(size, 10) != n { // one digest has one text: no "+1", no "01"
-		return Digest{}, fmt.Errorf("digest %q: bad size %q", s, n)
-	}
-	return parse(h, size)
-}
-
 func parse(hash string, size int64) (Digest, error) {
 	d := Digest{Size: size}
 	if len(hash) != 2*sha256.Size || strings.ToLower(hash) != hash {

@@ -48,8 +48,12 @@ type File struct {
 	Executable bool          // a file that may be executed
 }
 
-// Key tells whether two entries of different builds are the same piece of work.
-func (e *Entry) Key() string { return e.Owner.String() + "\x00" + e.Mnemonic + "\x00" + e.Progress }
+// work names what people would call the same piece of work. Several actions of
+// one build may share it: a crate in two forms.
+func (e *Entry) work() string { return e.Owner.String() + "\x00" + e.Mnemonic + "\x00" + e.Progress }
+
+// form tells actions of one work apart as long as they make the same files.
+func (e *Entry) form() string { return e.work() + "\x00" + strings.Join(e.Expected, "\x00") }
 
 // New makes the entry of one finished action.
 func New(b *action.Bound) *Entry {

@@ -114,23 +114,35 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func TestKey(t *testing.T) {
-	want := entry().Key()
-	for name, change := range map[string]func(*journal.Entry){
-		"owner":    func(e *journal.Entry) { e.Owner.Name = "y" },
-		"mnemonic": func(e *journal.Entry) { e.Mnemonic = "Clippy" },
-		"progress": func(e *journal.Entry) { e.Progress = "Compiling y v0.1.0" },
-	} {
+func TestHistory(t *testing.T) {
+	change := func(f func(e *journal.Entry)) *journal.Entry {
 		e := entry()
-		change(e)
-		if e.Key() == want {
-			t.Errorf("%s: the key did not change", name)
+		f(e)
+		return e
+	}
+	old := entry()
+	other := change(func(e *journal.Entry) { e.Expected = []string{"/out/libx-2.rlib"} })
+	for _, tt := range []struct {
+		name    string
+		history []*journal.Entry
+		e       *journal.Entry
+		want    *journal.Entry
+	}{
+		{"same work", []*journal.Entry{old}, change(func(e *journal.Entry) { e.Argv, e.Digest, e.Inputs = nil, of("other"), nil }), old},
+		{"other owner", []*journal.Entry{old}, change(func(e *journal.Entry) { e.Owner.Name = "y" }), nil},
+		{"other mnemonic", []*journal.Entry{old}, change(func(e *journal.Entry) { e.Mnemonic = "Clippy" }), nil},
+		{"other progress", []*journal.Entry{old}, change(func(e *journal.Entry) { e.Progress = "Compiling y v0.1.0" }), nil},
+		{"new files of the only work", []*journal.Entry{old}, change(func(e *journal.Entry) { e.Expected = []string{"/out/libx-3.rlib"} }), old},
+		{"a crate in two forms", []*journal.Entry{old, other}, other, other},
+		{"a third form", []*journal.Entry{old, other}, change(func(e *journal.Entry) { e.Expected = []string{"/out/libx-3.rlib"} }), nil},
+	} {
+		if got := journal.NewHistory(tt.history).Before(tt.e); got != tt.want {
+			t.Errorf("%s: Before = %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	e := entry()
-	e.Argv, e.Digest, e.Inputs, e.ExitCode, e.Start = nil, of("other"), nil, 1, time.Time{}
-	if e.Key() != want {
-		t.Error("a changed action is another piece of work")
+	newer := entry()
+	if got := journal.NewHistory([]*journal.Entry{old, other}).With([]*journal.Entry{newer}); len(got) != 2 || got[0] != other || got[1] != newer {
+		t.Errorf("With = %v, want the other form and the newer entry", got)
 	}
 }
 

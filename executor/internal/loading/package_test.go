@@ -83,7 +83,8 @@ def filegroups(*names):
 		}
 	}
 	for from, want := range map[string]bool{"c": true, "c/e": true, "c/d": false, "x": false} {
-		if got, err := l.InGroup(t.Context(), parse(t, "//a:friends"), pkg(from)); got != want || err != nil {
+		friends := &loading.Target{Label: parse(t, "//z:z"), Visibility: loading.Visibility{Groups: []label.Label{parse(t, "//a:friends")}}}
+		if got, err := l.Visible(t.Context(), friends, pkg(from)); got != want || err != nil {
 			t.Errorf("group has //%s: %v, %v", from, got, err)
 		}
 	}

@@ -146,11 +146,8 @@ func (l *Loader) Visible(ctx context.Context, t *Target, from label.Package) (bo
 	return false, nil
 }
 
-// InGroup reports whether a package is in a package_group.
-func (l *Loader) InGroup(ctx context.Context, group label.Label, p label.Package) (bool, error) {
-	return l.inGroup(ctx, group, p, map[label.Label]bool{})
-}
-
+// inGroup reports whether a package is in a package_group; seen are the groups
+// that were looked at.
 func (l *Loader) inGroup(ctx context.Context, group label.Label, p label.Package, seen map[label.Label]bool) (bool, error) {
 	if seen[group] {
 		return false, nil

@@ -165,16 +165,6 @@ func TestRender(t *testing.T) {
 	if err != nil || string(got) != want {
 		t.Errorf("attributes %s, %v\nwant       %s", got, err, want)
 	}
-	text := `# a/BUILD:4:4
-lib(
-    name = "mid2",
-    deps = select({"//b:cond": ["//b:leaf"], "//conditions:default": ["//a:alone"]}),
-    opts = {"k": "v"},
-)
-`
-	if got := query.BuildText(r.Targets[0]); got != text {
-		t.Errorf("build text:\n%s\nwant:\n%s", got, text)
-	}
 }
 
 // Parsing never panics and every error is a SyntaxError or comes from loading.

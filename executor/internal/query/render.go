@@ -1,7 +1,6 @@
 package query
 
 import (
-	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -119,63 +118,4 @@ func conditionText(b bzl.Branch) string {
 		return "//conditions:default"
 	}
 	return b.Key.String()
-}
-
-// BuildText returns a rule as a BUILD file would declare it, "" for files.
-func BuildText(t *loading.Target) string {
-	if t.Kind != loading.Rule {
-		return ""
-	}
-	var b strings.Builder
-	if t.Position != "" {
-		b.WriteString("# " + t.Position + "\n")
-	}
-	b.WriteString(t.Class.Name + "(\n    name = " + starlark.String(t.Label.Name).String() + ",\n")
-	var names []string
-	for n := range t.Explicit {
-		if v := t.Attrs[n]; n != "name" && v != nil && v != starlark.None {
-			names = append(names, n)
-		}
-	}
-	slices.Sort(names)
-	for _, n := range names {
-		b.WriteString("    " + n + " = " + source(t.Attrs[n]) + ",\n")
-	}
-	b.WriteString(")\n")
-	return b.String()
-}
-
-// source writes a value as Starlark source, labels as text.
-func source(v starlark.Value) string {
-	switch v := v.(type) {
-	case bzl.Label:
-		return starlark.String(v.Label.String()).String()
-	case *starlark.List:
-		var parts []string
-		for e := range v.Elements() {
-			parts = append(parts, source(e))
-		}
-		return "[" + strings.Join(parts, ", ") + "]"
-	case *starlark.Dict:
-		var parts []string
-		for _, item := range v.Items() {
-			parts = append(parts, source(item[0])+": "+source(item[1]))
-		}
-		return "{" + strings.Join(parts, ", ") + "}"
-	case *bzl.Select:
-		var parts []string
-		for _, p := range v.Parts {
-			if p.Value != nil {
-				parts = append(parts, source(p.Value))
-				continue
-			}
-			var branches []string
-			for _, b := range p.Branches {
-				branches = append(branches, starlark.String(conditionText(b)).String()+": "+source(b.Value))
-			}
-			parts = append(parts, "select({"+strings.Join(branches, ", ")+"})")
-		}
-		return strings.Join(parts, " + ")
-	}
-	return v.String()
 }

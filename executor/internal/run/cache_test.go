@@ -2,13 +2,9 @@ package run_test
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
@@ -17,10 +13,6 @@ import (
 	"gorules/executor/internal/run/runtest"
 	"gorules/executor/internal/tree"
 )
-
-func TestMemoryCache(t *testing.T) {
-	runtest.Cache(t, func(*testing.T) (run.ActionCache, cas.Store) { return &run.MemoryCache{}, &cas.Memory{} })
-}
 
 func TestDiskCache(t *testing.T) {
 	runtest.Cache(t, func(t *testing.T) (run.ActionCache, cas.Store) {
@@ -138,123 +130,4 @@ func TestCompleteMisses(t *testing.T) {
 	if _, ok, _ := run.Complete(diskCache(t, root, s), s).Lookup(ctx, b); !ok {
 		t.Error("blobs are there: not found")
 	}
-}
-
-// fake is a Runner whose behaviour is a function.
-type fake func(ctx context.Context, b *action.Bound, obs run.Observer) (run.Result, error)
-
-func (f fake) Run(ctx context.Context, b *action.Bound, obs run.Observer) (run.Result, error) {
-	return f(ctx, b, obs)
-}
-
-type observed struct {
-	mu    sync.Mutex
-	early []string
-}
-
-func (o *observed) Early(p string, _ action.Content) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.early = append(o.early, p)
-}
-
-func (o *observed) count() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.early)
-}
-
-func TestCachedSharesRuns(t *testing.T) {
-	ctx := context.Background()
-	var runs atomic.Int32
-	announced, finish := make(chan struct{}), make(chan struct{})
-	c := run.NewCached(fake(func(ctx context.Context, b *action.Bound, obs run.Observer) (run.Result, error) {
-		runs.Add(1)
-		obs.Early("/out/f.rmeta", action.Content{})
-		close(announced)
-		<-finish
-		return run.Result{ExitCode: 0}, nil
-	}), &run.MemoryCache{})
-	b := runtest.Bound([]string{"x"}, tree.Empty)
-	var obs [3]observed
-	var wg sync.WaitGroup
-	call := func(i int) {
-		wg.Go(func() {
-			if _, err := c.Run(ctx, b, &obs[i]); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	call(0)
-	<-announced
-	call(1)
-	call(2)
-	for obs[1].count() == 0 || obs[2].count() == 0 {
-		time.Sleep(time.Millisecond) // both joined, and learnt what was announced before
-	}
-	close(finish)
-	wg.Wait()
-	if runs.Load() != 1 {
-		t.Errorf("ran %d times, want once", runs.Load())
-	}
-	res, err := c.Run(ctx, b, nil)
-	if err != nil || res.Cache == "" || runs.Load() != 1 {
-		t.Errorf("again: %+v, %v after %d runs, want a hit", res, err, runs.Load())
-	}
-	announced = make(chan struct{})
-	if res, err := c.Fresh(ctx, b, nil); err != nil || res.Cache != "" || runs.Load() != 2 {
-		t.Errorf("Fresh: %+v, %v after %d runs, want a run", res, err, runs.Load())
-	}
-}
-
-func TestCachedDoesNotKeepFailures(t *testing.T) {
-	var runs int
-	c := run.NewCached(fake(func(context.Context, *action.Bound, run.Observer) (run.Result, error) {
-		runs++
-		return run.Result{ExitCode: 1}, nil
-	}), &run.MemoryCache{})
-	b := runtest.Bound([]string{"x"}, tree.Empty)
-	for range 2 {
-		if res, err := c.Run(context.Background(), b, nil); err != nil || res.ExitCode != 1 {
-			t.Errorf("%+v, %v", res, err)
-		}
-	}
-	if runs != 2 {
-		t.Errorf("ran %d times, want 2", runs)
-	}
-}
-
-// The run goes on while one caller is left, and ends with the last.
-func TestCachedCancellation(t *testing.T) {
-	started := make(chan struct{})
-	ended := make(chan struct{})
-	c := run.NewCached(fake(func(ctx context.Context, b *action.Bound, obs run.Observer) (run.Result, error) {
-		close(started)
-		<-ctx.Done()
-		close(ended)
-		return run.Result{}, ctx.Err()
-	}), &run.MemoryCache{})
-	b := runtest.Bound([]string{"x"}, tree.Empty)
-	ctx1, cancel1 := context.WithCancel(context.Background())
-	ctx2, cancel2 := context.WithCancel(context.Background())
-	errs := make(chan error, 2)
-	go func() { _, err := c.Run(ctx1, b, nil); errs <- err }()
-	<-started
-	second := &observed{}
-	go func() { _, err := c.Run(ctx2, b, second); errs <- err }()
-	time.Sleep(20 * time.Millisecond) // lets the second join; without it the run ends early and the test fails
-	cancel1()
-	if err := <-errs; !errors.Is(err, context.Canceled) {
-		t.Errorf("first caller: %v", err)
-	}
-	select {
-	case <-ended:
-		t.Error("the run ended while somebody waited")
-	case <-time.After(30 * time.Millisecond):
-	}
-	cancel2()
-	if err := <-errs; !errors.Is(err, context.Canceled) {
-		t.Errorf("second caller: %v", err)
-	}
-	<-ended
 }

@@ -85,14 +85,12 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Observer, dir s
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 
-	tell(obs, PhaseObserver.Started)
 	res := Result{Start: time.Now(), Runner: HostRunner}
 	err := cmd.Run()
 	res.Wall = time.Since(res.Start)
 	if cmd.Process != nil {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left running
 	}
-	tell(obs, PhaseObserver.Ended)
 	announced, earlyErr := early.wait()
 	if ctx.Err() != nil {
 		return Result{}, context.Cause(ctx)

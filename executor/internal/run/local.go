@@ -95,6 +95,10 @@ func (l *Local) first(d digest.Digest) bool {
 	return !was
 }
 
+// maxRepeat bounds what is run again to be explained where a failure is a
+// result like others: nobody wants to wait twice for a long test to fail.
+const maxRepeat = 5 * time.Second
+
 // Run implements Runner. A failed action that has explanations to give is run
 // once more under a tracer, to learn what it was refused; its result stays
 // that of the first run.
@@ -107,8 +111,8 @@ func (l *Local) Run(ctx context.Context, b *action.Bound, obs Observer) (Result,
 		return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
 	}
 	failed := res.ExitCode != 0 || res.Signal != 0 || res.Failure != ""
-	if failed && !res.TimedOut && b.Spec != nil && len(b.Spec.Explain) > 0 {
-		again, err := l.once(ctx, b, phases{obs}, true)
+	if failed && !res.TimedOut && b.Spec != nil && len(b.Spec.Explain) > 0 && (!b.Stored || res.Wall < maxRepeat) {
+		again, err := l.once(ctx, b, nil, true) // early outputs were announced before
 		if err != nil && ctx.Err() != nil {
 			return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
 		}
@@ -137,13 +141,11 @@ func (l *Local) once(ctx context.Context, b *action.Bound, obs Observer, trace b
 		Stdout: out, Stderr: errs,
 		Loopback: b.Loopback, Timeout: timeout(b), Trace: trace,
 	}
-	tell(obs, PhaseObserver.Started)
 	sr, err := l.executor.Run(ctx, plan)
 	res := Result{
 		ExitCode: sr.ExitCode, Signal: int(sr.Signal), TimedOut: sr.TimedOut,
 		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Runner: SandboxRunner, Accesses: sr.Refused,
 	}
-	tell(obs, PhaseObserver.Ended)
 	announced, earlyErr := early.wait()
 	var step *sandbox.StepError
 	if errors.As(err, &step) && step.Step == "exec" {
@@ -196,16 +198,3 @@ func environ(env map[string]string) []string {
 	}
 	return out
 }
-
-func tell(obs Observer, what func(PhaseObserver)) {
-	if p, ok := obs.(PhaseObserver); ok {
-		what(p)
-	}
-}
-
-// phases passes on everything but early outputs, which were announced before.
-type phases struct{ obs Observer }
-
-func (phases) Early(string, action.Content) {}
-func (p phases) Started()                   { tell(p.obs, PhaseObserver.Started) }
-func (p phases) Ended()                     { tell(p.obs, PhaseObserver.Ended) }

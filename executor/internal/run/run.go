@@ -34,16 +34,6 @@ type Observer interface {
 	Early(path string, c action.Content)
 }
 
-// A PhaseObserver is an Observer that also learns when the process itself
-// starts and ends. Neither is called when a cache answers; both may be called
-// twice where a failed action is repeated under a tracer. Between Ended and
-// Run's return outputs are collected, which needs no worker slot.
-type PhaseObserver interface {
-	Observer
-	Started()
-	Ended()
-}
-
 // An ActionCache maps actions to results. It is safe for concurrent use.
 type ActionCache interface {
 	// Lookup returns the result recorded for b's digest. Every anomaly of the

@@ -179,7 +179,3 @@ func buildFilter() []unix.SockFilter {
 	}
 	return f
 }
-
-// PolicyVersion names what an action is confined by besides its namespaces. It
-// belongs into the key of the tier a result was made under.
-const PolicyVersion = "seccomp-1 landlock-1"

@@ -20,6 +20,7 @@ func (s *Snapshot) mentioned(src *action.Source, files []found) ([]found, error)
 		return nil, fmt.Errorf("source_tree of %q: mentioned_pattern: %w", src.Path, err)
 	}
 	named := map[string]bool{}
+	together := false
 	for _, f := range files {
 		if !matchAny(m.By, below(src.Path, f.rel)) || !f.e.Type.IsRegular() {
 			continue
@@ -28,17 +29,28 @@ func (s *Snapshot) mentioned(src *action.Source, files []found) ([]found, error)
 		if err != nil {
 			return nil, err
 		}
+		// Files that go together name each other freely; only a mention from
+		// outside brings them in.
+		inside := matchAny(m.Together, below(src.Path, f.rel))
+		name := func(rel string) {
+			named[rel] = true
+			together = together || !inside && matchAny(m.Together, below(src.Path, rel))
+		}
 		for _, hit := range re.FindAllSubmatch(text, -1) {
 			if len(hit) > 1 && len(hit[1]) > 0 {
-				named[path.Join(path.Dir(f.rel), string(hit[1]))] = true
+				name(path.Join(path.Dir(f.rel), string(hit[1])))
 			}
 			if len(hit) > 2 && len(hit[2]) > 0 {
-				named[path.Join(src.Path, string(hit[2]))] = true
+				name(path.Join(src.Path, string(hit[2])))
 			}
 		}
 	}
 	out := files[:0:0]
 	for _, f := range files {
+		if !together && matchAny(m.Together, below(src.Path, f.rel)) {
+			delete(named, f.rel)
+			continue
+		}
 		if matchAny(m.Files, below(src.Path, f.rel)) && !named[f.rel] {
 			continue
 		}

@@ -26,7 +26,7 @@ func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 	q := src.Tree
 	globs := slices.Concat(q.Include, q.Exclude, q.Blank)
 	if q.Mentioned != nil {
-		globs = slices.Concat(globs, q.Mentioned.Files, q.Mentioned.By)
+		globs = slices.Concat(globs, q.Mentioned.Files, q.Mentioned.Together, q.Mentioned.By)
 	}
 	for _, g := range globs {
 		if !doublestar.ValidatePattern(g) {

@@ -28,7 +28,7 @@ type Snapshot struct {
 	mu    sync.Mutex
 	files map[string]*fileAnswer
 	dirs  map[string]*dirAnswer
-	trees map[string]*treeAnswer // by sourceKey
+	trees map[string]*treeAnswer // by Source.Key
 	blobs map[digest.Digest]string
 	roots map[string]Key // immutable roots
 	env   map[string]string
@@ -282,7 +282,7 @@ func (s *Snapshot) Blob(d digest.Digest) (string, bool) {
 
 // Resolve returns the content of a source artifact.
 func (s *Snapshot) Resolve(src *action.Source) (action.Content, error) {
-	key := sourceKey(src)
+	key := src.Key()
 	s.mu.Lock()
 	a := s.trees[key]
 	if a == nil {
@@ -292,22 +292,6 @@ func (s *Snapshot) Resolve(src *action.Source) (action.Content, error) {
 	s.mu.Unlock()
 	a.once.Do(func() { a.c, a.err = s.resolve(src) })
 	return a.c, a.err
-}
-
-// sourceKey makes equal sources, which rules declare again for every action
-// that reads them, one question.
-func sourceKey(src *action.Source) string {
-	key := fmt.Sprintf("%q %q %v", src.Root, src.Path, src.Immutable)
-	if src.Host != nil {
-		key += fmt.Sprintf(" host %q", src.Host.Paths)
-	}
-	if q := src.Tree; q != nil {
-		key += fmt.Sprintf(" tree %q %q %q %v", q.Include, q.Exclude, q.Blank, q.Gitignore)
-		if q.Mentioned != nil {
-			key += fmt.Sprintf(" %q", *q.Mentioned)
-		}
-	}
-	return key
 }
 
 func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {

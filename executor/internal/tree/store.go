@@ -1,8 +1,6 @@
 package tree
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,7 +8,6 @@ import (
 	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 	"google.golang.org/protobuf/proto"
 
-	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 )
 
@@ -77,68 +74,6 @@ func FromProto(m *remote.Tree) (*Tree, error) {
 		}
 		return c, nil
 	})
-}
-
-// Load reads the tree whose root Directory message is d from s.
-func Load(ctx context.Context, s cas.Store, d digest.Digest) (*Tree, error) {
-	get := func(d digest.Digest) (*remote.Directory, error) {
-		b, err := cas.ReadAll(ctx, s, d)
-		if err != nil {
-			return nil, fmt.Errorf("directory %s: %w", d, err)
-		}
-		m := &remote.Directory{}
-		if err := proto.Unmarshal(b, m); err != nil {
-			return nil, fmt.Errorf("directory %s: %w: %w", d, ErrMalformed, err)
-		}
-		return m, nil
-	}
-	root, err := get(d)
-	if err != nil {
-		return nil, err
-	}
-	return decode(root, map[digest.Digest]*Tree{}, 0, get)
-}
-
-// Save puts the Directory messages of t, not its files, into s: children
-// before their parents, so that a message in s always has what it names.
-func (t *Tree) Save(ctx context.Context, s cas.Store) error {
-	var all []*Tree
-	seen := map[digest.Digest]bool{}
-	var visit func(*Tree)
-	visit = func(n *Tree) {
-		if seen[n.Digest()] {
-			return
-		}
-		seen[n.Digest()] = true
-		for _, e := range n.entries {
-			if e.Kind == Dir {
-				visit(e.Dir)
-			}
-		}
-		all = append(all, n)
-	}
-	visit(t)
-	ds := make([]digest.Digest, len(all))
-	for i, n := range all {
-		ds[i] = n.Digest()
-	}
-	missing, err := s.Missing(ctx, ds)
-	if err != nil {
-		return fmt.Errorf("saving tree %s: %w", t.Digest(), err)
-	}
-	absent := map[digest.Digest]bool{}
-	for _, d := range missing {
-		absent[d] = true
-	}
-	for _, n := range all {
-		if !absent[n.Digest()] {
-			continue
-		}
-		if err := s.Put(ctx, n.Digest(), bytes.NewReader(n.Message())); err != nil {
-			return fmt.Errorf("saving directory %s: %w", n.Digest(), err)
-		}
-	}
-	return nil
 }
 
 func decode(m *remote.Directory, done map[digest.Digest]*Tree, depth int, get func(digest.Digest) (*remote.Directory, error)) (*Tree, error) {

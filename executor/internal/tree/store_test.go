@@ -1,13 +1,11 @@
 package tree_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
 	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 
-	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/tree"
 )
@@ -47,22 +45,6 @@ func TestProtoRoundTrip(t *testing.T) {
 	m.Children = m.Children[1:]
 	if _, err := tree.FromProto(m); !errors.Is(err, tree.ErrMalformed) {
 		t.Errorf("a directory is missing: %v, want ErrMalformed", err)
-	}
-}
-
-func TestSaveLoad(t *testing.T) {
-	ctx := context.Background()
-	var s cas.Memory
-	want := sample(t)
-	if _, err := tree.Load(ctx, &s, want.Digest()); !errors.Is(err, cas.ErrNotFound) {
-		t.Errorf("Load from an empty store: %v", err)
-	}
-	if err := want.Save(ctx, &s); err != nil {
-		t.Fatal(err)
-	}
-	got, err := tree.Load(ctx, &s, want.Digest())
-	if err != nil || got.Digest() != want.Digest() || got.Files() != want.Files() {
-		t.Errorf("Load = %v, %v", got, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 // Package tree holds immutable directory trees in memory, as the Remote
 // Execution API's Directory messages describe them: sorted by name, digested,
-// with shared subtrees. A Tree is safe for concurrent use. The package does no
-// I/O but through the store it is given.
+// with shared subtrees. A Tree is safe for concurrent use. The package does no I/O.
 package tree
 
 import (

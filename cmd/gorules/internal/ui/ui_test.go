@@ -67,7 +67,7 @@ func gate() []event.Event {
 		event.TargetDone{Target: l("fmt"), Test: true, Status: event.Passed, Summary: "14 files", Wall: 100 * time.Millisecond},
 		event.TargetDone{Target: l("clippy"), Test: true, Status: event.Failed, Summary: "1 denied lint in hello-core", Wall: 700 * time.Millisecond,
 			Text: "error: needless return\n", Notes: []string{"fix: gorules run //:clippy -- --fix"}},
-		event.TargetDone{Target: l("test"), Test: true, Status: event.Passed, Summary: "61 tests in 5 binaries, 7 doctests; 4 of 5 cached", Wall: 400 * time.Millisecond, Text: "not shown"},
+		event.TargetDone{Target: l("test"), Test: true, Status: event.Passed, Summary: "61 tests in 5 binaries, 7 doctests; 4 of 5 cached", Wall: 400 * time.Millisecond},
 		event.TargetDone{Target: l("coverage"), Test: true, Status: event.Failed, Summary: "78.9 % of lines, floor 80 (BUILD:35): 11 lines short", Wall: 61 * time.Second,
 			Notes: []string{"crates/core/src/parse.rs  61.2 %: 88-97, 131 never run"}, Outputs: []string{"gorules-bin/coverage/index.html"}},
 		event.Finished{Wall: 4 * time.Second, Processes: 15, ByRunner: map[string]int{"linux-sandbox": 11, "disk cache hit": 4}, Targets: 6, Tests: 4, Failed: 2},
@@ -114,6 +114,8 @@ func TestVerdict(t *testing.T) {
 			"//:x  FAILED         1.0 s\n//:t  NOT BUILT\nINFO: 0 processes.\nFAILED 1 of 1 check, and 1 target not built in 0:01\n"},
 		{"cached", true, []event.Event{event.TargetDone{Target: l, Test: true, Cached: true, Status: event.Passed, Summary: "3 tests", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
 			"//:x  PASSED  3 tests; cached    1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
+		{"passed with warnings", true, []event.Event{event.TargetDone{Target: l, Test: true, Status: event.Passed, Text: "warning: unused\n", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
+			"==== //:x PASSED ====\nwarning: unused\n//:x  PASSED    1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
