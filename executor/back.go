@@ -63,6 +63,7 @@ func (e *Engine) openBack(ctx context.Context, s *session, noLookup func(*action
 		Executor:  b.peer,
 		OnStart:   b.watch.start,
 		OnDone:    b.watch.done,
+		OnShow:    b.watch.told,
 		NoLookup:  noLookup,
 		Fatal:     hostRefuses,
 		OnProgress: func(c schedule.Counts) {

@@ -68,6 +68,8 @@ var layers = []layer{
 	{"cmd/gorules/internal/starfmt", ""},
 	{"cmd/gorules/internal/ui", "executor/event executor/label"},
 	{"cmd/gorules/internal/workspace", ""},
+	{"cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, // runs gorules as a user does
+	{"cmd/gorules-bench/internal/bench", ""},
 }
 
 const internal = "executor/internal/"
@@ -86,7 +88,7 @@ var confined = []confinement{
 	{"net", []string{internal + "repo", internal + "sandbox"}, true}, // sandbox: the socket to its own helper
 	{"net/http", []string{internal + "repo"}, true},
 	// run starts a process itself where the user asked for no sandbox (tags = ["local"]).
-	{"os/exec", []string{internal + "sandbox", internal + "repo", internal + "run"}, true},
+	{"os/exec", []string{internal + "sandbox", internal + "repo", internal + "run", "cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, true},
 	// The engine reports events; it never prints.
 	{"github.com/rs/zerolog", []string{"cmd/gorules", "cmd/gorules/internal/cli", "cmd/gorules/internal/ui"}, false},
 	{"log", nil, false},

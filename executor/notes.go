@@ -19,7 +19,10 @@ const maxNotes = 5
 func notes(s *action.Spec, accesses []sandbox.Access) []string {
 	var out []string
 	for _, a := range slices.Backward(accesses) {
-		if a.Kind != sandbox.AccessConnect && probed(a.Path) {
+		if strings.HasPrefix(a.Addr, "/") {
+			a.Path = a.Addr // a socket in the file system
+		}
+		if a.Path != "" && (probed(a.Path) || a.Kind == sandbox.AccessWrite && a.Err == unix.ENOENT && mayWrite(s, a.Path)) {
 			continue
 		}
 		text, rest := explanation(s.Explain, a)
@@ -50,29 +53,40 @@ func explanation(explain map[string]string, a sandbox.Access) (text, rest string
 	return explain[name], ""
 }
 
-// probed reports whether p is a place where the C library, on every machine
-// and in every program, merely looks whether something is there.
-func probed(p string) bool {
-	switch p {
-	case "/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/localtime", "/etc/locale.alias", "/etc/nscd.conf", "/var/run/nscd/socket":
-		return true
+// mayWrite reports whether p is where the action may make what is not there yet.
+func mayWrite(s *action.Spec, p string) bool {
+	for _, dir := range append([]string{"/tmp", "/dev/shm"}, s.Writable...) {
+		if strings.HasPrefix(p, dir+"/") {
+			return true
+		}
 	}
-	for _, dir := range []string{"/usr/share/locale", "/usr/lib/locale", "/proc/self", "/sys/fs/cgroup", "/sys/kernel/mm"} {
+	return false
+}
+
+// lookups are places where the C library, on every machine and in every
+// program, merely looks whether something is there.
+var lookups = []string{
+	"/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld.so.conf",
+	"/etc/localtime", "/etc/locale.alias", "/usr/share/locale", "/usr/lib/locale",
+	"/etc/host.conf", "/etc/resolv.conf", "/etc/gai.conf", "/etc/nscd.conf", "/var/run/nscd", "/run/nscd",
+	"/proc/self", "/sys/fs/cgroup", "/sys/kernel/mm",
+}
+
+// probed reports whether p is one of the lookups, or a step of the loader's
+// search for a library that it goes on with elsewhere: the search ends in /usr/lib.
+func probed(p string) bool {
+	for _, dir := range lookups {
 		if p == dir || strings.HasPrefix(p, dir+"/") {
 			return true
 		}
 	}
-	if strings.Contains(p+"/", "/glibc-hwcaps/") {
-		return true
-	}
-	// The loader's folders for kinds of processors, which old glibcs still try.
-	dir := p
 	if strings.Contains(path.Base(p), ".so") {
-		dir = path.Dir(p)
+		return path.Dir(p) != "/usr/lib"
 	}
-	switch path.Base(dir) {
+	// The loader's folders for kinds of processors.
+	switch path.Base(p) {
 	case "tls", "haswell", "avx512_1", "x86_64", "aarch64":
 		return true
 	}
-	return false
+	return strings.Contains(p+"/", "/glibc-hwcaps/")
 }

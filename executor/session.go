@@ -219,12 +219,27 @@ func (e *Engine) report(err error) {
 	var target *analysis.Error
 	switch {
 	case errors.As(err, &target):
-		d.Text, d.Hint = target.Text, target.Hint
+		d.Text, d.Hint = withoutOwnFrames(target.Text), target.Hint
 		d.File, d.Line, d.Column = splitPosition(target.Position)
 	case errors.As(err, &file):
 		d.File, d.Line, d.Column, d.Text, d.Hint = file.File, file.Line, file.Col, file.Text, file.Hint
 	}
 	e.opt.Sink(d)
+}
+
+// withoutOwnFrames drops a traceback that lies in gorules' own rules alone: a
+// rule refused something in so many words, and where it did so helps nobody.
+func withoutOwnFrames(text string) string {
+	said, trace, ok := strings.Cut(text, "\nTraceback (most recent call last):\n")
+	if !ok {
+		return text
+	}
+	for line := range strings.Lines(trace) {
+		if !strings.Contains(line, `File "@gorules//`) {
+			return text
+		}
+	}
+	return said
 }
 
 // splitPosition reads file:line:column.

@@ -9,10 +9,12 @@ import (
 
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/analysis"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/journal"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/schedule"
+	"gorules/executor/label"
 )
 
 // watcher turns what the scheduler tells into events and journal entries. Its
@@ -70,20 +72,25 @@ func (w *watcher) done(d schedule.Done) {
 		Runner: o.Runner, Start: o.Start, Wall: o.Wall, Failed: d.Failure != nil}
 	w.e.opt.Sink(ev)
 	if d.Failure == nil && d.Spec.Show {
-		w.show(d.Spec, o)
+		w.show(d.Spec.Owner, w.stderr(d.Spec, o), o.Cached)
 	}
 }
 
 // show prints what a tool said although it succeeded: warnings.
-func (w *watcher) show(s *action.Spec, o *schedule.Outcome) {
-	text := w.stderr(s, o)
+func (w *watcher) show(owner label.Label, text string, cached bool) {
 	if strings.TrimSpace(text) == "" || w.shown[text] {
 		return
 	}
 	w.shown[text] = true
-	ev := event.Output{Owner: s.Owner, Text: text, Cached: o.Cached}
-	w.outputs = append(w.outputs, event.Output{Owner: s.Owner, Text: text, Cached: true})
-	w.e.opt.Sink(ev)
+	w.outputs = append(w.outputs, event.Output{Owner: owner, Text: text, Cached: true})
+	w.e.opt.Sink(event.Output{Owner: owner, Text: text, Cached: cached})
+}
+
+// told shows what a plan has to tell.
+func (w *watcher) told(s *action.Spec, texts []string) {
+	for _, t := range texts {
+		w.show(s.Owner, t+"\n", false)
+	}
 }
 
 // stderr is what of a process's stderr is meant for people.
@@ -109,7 +116,7 @@ func (w *watcher) stderr(s *action.Spec, o *schedule.Outcome) string {
 			out.WriteString(line)
 			continue
 		}
-		if text, ok := fields[s.Messages.Show].(string); ok {
+		if text, ok := fields[s.Messages.Show].(string); ok && (s.Messages.Hide == nil || !s.Messages.Hide.MatchString(text)) {
 			out.WriteString(text)
 			if !strings.HasSuffix(text, "\n") {
 				out.WriteByte('\n')
@@ -120,6 +127,12 @@ func (w *watcher) stderr(s *action.Spec, o *schedule.Outcome) string {
 }
 
 func (w *watcher) fail(d schedule.Done) {
+	var file *loading.Error
+	var target *analysis.Error
+	if errors.As(d.Failure.Err, &file) || errors.As(d.Failure.Err, &target) {
+		w.e.report(d.Failure.Err) // a plan's: about the user's files, not about an action
+		return
+	}
 	f := event.ActionFailed{Owner: d.Spec.Owner, Mnemonic: d.Spec.Mnemonic, Progress: d.Spec.Progress, Position: d.Spec.Position}
 	if t, err := w.targets.Target(w.ctx, d.Spec.Owner); err == nil {
 		f.Position = t.Position // the user's line, not the rule's
@@ -132,6 +145,11 @@ func (w *watcher) fail(d schedule.Done) {
 	}
 	if d.Failure.Err != nil {
 		f.Reason = d.Failure.Err.Error()
+	}
+	if w.shown[f.Stderr] { // one mistake in a file that several actions compile
+		f.Stderr = ""
+	} else if f.Stderr != "" {
+		w.shown[f.Stderr] = true
 	}
 	w.e.opt.Sink(f)
 }

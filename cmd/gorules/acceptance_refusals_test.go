@@ -43,6 +43,7 @@ func diskDir(t *testing.T) string {
 //	keep NAME PATH...              remembers what is at the paths
 //	kept NAME PATH...              fails if anything else is there now
 //	clear                          fails if a process, mount or temporary file is left
+//	oneerror                       fails unless the last stderr has one line with ERROR:
 //	gitrepo DIR                    makes DIR a git repository of one commit
 //	replace FILE OLD NEW           replaces every OLD
 //
@@ -52,6 +53,7 @@ func runRefusals(t *testing.T, dir, disk string) {
 	cmds["stop"] = stop
 	cmds["keep"] = keep
 	cmds["kept"] = kept
+	cmds["oneerror"] = oneError
 	cmds["clear"] = clearOfGorules
 	cmds["gitrepo"] = gitRepo
 	cmds["replace"] = replaceAll
@@ -76,6 +78,20 @@ func runRefusals(t *testing.T, dir, disk string) {
 		},
 		Cmds: cmds, ContinueOnError: true,
 	})
+}
+
+// oneError wants one error in what the last command said.
+func oneError(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 0, "oneerror")
+	text := ts.ReadFile("stderr")
+	if n := strings.Count("\n"+text, "\nERROR: "); n != 1 {
+		ts.Fatalf("%d errors, want one:\n%s", n, text)
+	}
+	for _, bad := range []string{"panic:", "goroutine ", "BUG"} {
+		if strings.Contains(text, bad) {
+			ts.Fatalf("a panic:\n%s", text)
+		}
+	}
 }
 
 // gitRepo makes a folder a git repository whose one commit has all its files.

@@ -21,7 +21,7 @@ func traceMain() int {
 		fmt.Fprintln(os.Stderr, "usage: exectrace FILE COMMAND ARG...")
 		return 2
 	}
-	tr := tracer{parent: map[int]int{}, image: map[int]int{}, born: map[int]bool{}}
+	tr := tracer{parent: map[int]int{}, image: map[int]int{}, born: map[int]bool{}, held: map[int]bool{}}
 	code, err := tr.run(os.Args[2:])
 	if err == nil {
 		var data []byte
@@ -40,6 +40,7 @@ type tracer struct {
 	parent map[int]int  // thread or process -> who made it
 	image  map[int]int  // process -> the index in out of what it executes
 	born   map[int]bool // traced, and past its first stop
+	held   map[int]bool // stopped until its maker's event tells whose child it is
 	out    []execed
 }
 
@@ -72,13 +73,13 @@ func (tr *tracer) run(argv []string) (int, error) {
 			if pid == p.Pid {
 				code = ws.ExitStatus()
 			}
-			delete(tr.born, pid)
+			tr.forget(pid)
 			continue
 		case !ws.Stopped():
 			continue
 		}
 		signal, err := tr.stopped(pid, ws, pid == p.Pid)
-		if err == nil {
+		if err == nil && !tr.held[pid] {
 			err = unix.PtraceCont(pid, signal)
 		}
 		if err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: killed meanwhile; its end comes next
@@ -104,15 +105,45 @@ func (tr *tracer) stopped(pid int, ws unix.WaitStatus, root bool) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		tr.parent[int(child)] = pid
-		delete(tr.image, int(child)) // an older process of this id
-		return 0, nil
-	case signal == unix.SIGSTOP && !tr.born[pid]:
-		tr.born[pid] = true // every traced process begins so
+		return 0, tr.made(pid, int(child))
+	case signal == unix.SIGSTOP && !tr.born[pid]: // every traced process begins so
+		_, known := tr.parent[pid]
+		tr.born[pid], tr.held[pid] = true, !known
 		return 0, nil
 	default:
 		return int(signal), nil
 	}
+}
+
+// made notes that pid made child, which may have come to its first stop before.
+func (tr *tracer) made(pid, child int) error {
+	tr.parent[child] = pid
+	if !tr.held[child] {
+		return nil
+	}
+	delete(tr.held, child)
+	return unix.PtraceCont(child, 0)
+}
+
+// forget makes the id free for another process. Its children keep their place:
+// what it executed is theirs from then on.
+func (tr *tracer) forget(pid int) {
+	for child, p := range tr.parent {
+		if p == pid {
+			if i, ok := tr.image[pid]; ok {
+				if _, own := tr.image[child]; !own {
+					tr.image[child] = i
+				}
+				delete(tr.parent, child)
+			} else if up, ok := tr.parent[pid]; ok {
+				tr.parent[child] = up
+			}
+		}
+	}
+	delete(tr.born, pid)
+	delete(tr.held, pid)
+	delete(tr.image, pid)
+	delete(tr.parent, pid)
 }
 
 // executed notes what pid executes now, and what executed it.

@@ -29,6 +29,9 @@ load(":package.bzl", "has_library", "is_path_package")
 load(":rustc_args.bzl", "OUT_DIR", "PROFILE_DIR", "UNIT_DIR")
 load(":sources.bzl", "compile_sources", "run_sources")
 
+# rustc's closing lines, which cargo leaves out too.
+_COUNTS = "(warnings? emitted|aborting due to [^\\n]*)(\\x1b\\[0m)?\\s*$"
+
 # rustc's line that says a crate's metadata is complete.
 _METADATA_DONE = {"$message_type": "artifact", "emit": "metadata"}
 
@@ -203,7 +206,7 @@ def run_rustc(actions, job, files, argv, env):
         outputs = files.values(),
         mnemonic = "Rustc",
         progress_message = "Compiling " + unit_title(unit),
-        messages = struct(show = "rendered", early = early),
+        messages = struct(show = "rendered", hide = _COUNTS, early = early),
         show = job.show,
     )
 
@@ -312,7 +315,7 @@ def _read_directives(plan_ctx):
         fail("the build script of %s gave up:\n  %s" % (who, "\n  ".join(printed.errors)))
     if unit.member:
         for w in printed.warnings:
-            print("warning: %s@%s: %s" % (unit.package, unit.version, w))
+            plan_ctx.show("warning: %s@%s: %s" % (unit.package, unit.version, w))
     return printed
 
 def program_path(name):

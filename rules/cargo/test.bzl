@@ -107,7 +107,11 @@ def test_job(actions, value, compiled, id, settings):
         inputs += world.rust.rustc  # linked to the shared standard library
     scripts = _run_scripts(unit)
     inputs += [compiled[s].out_dir for s in scripts]
-    env = base_env(value.options)
+
+    # Where insta and expect-test take file!() from; without them they run
+    # cargo, or look upwards for the workspace's Cargo.toml.
+    env = {"CARGO_WORKSPACE_DIR": world.root, "INSTA_WORKSPACE_ROOT": world.root}
+    env.update(base_env(value.options))
     env.update(package_env(pkg))
     if unit.kind in ["test", "bench"]:
         env.update({k: v for k, v in program_env(pkg, False).items() if k != "CARGO_TARGET_TMPDIR"})
@@ -240,6 +244,9 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         explain = {
             "ENOENT": ("%s looked for {path}. A test sees its package's files and what %s names in data and tools: " +
                        "add data = [\"//...\"] or tools = [\"@...\"]") % (unit_title(unit), label_text(settings.label)),
+            # The search path of libraries is longer than what is there.
+            "ENOENT /rust": "",
+            "ENOENT /unit": "",
             "ENETUNREACH": unit_title(unit) + " wanted to connect to {address}: tests have a loopback and no other network",
         },
     )

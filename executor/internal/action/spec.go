@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"regexp"
 	"time"
 
 	"gorules/executor/label"
@@ -72,6 +73,9 @@ type Messages struct {
 	// Show is the field holding the text for the user; "" means the whole line.
 	Show string
 
+	// Hide matches texts that Show would show and that say nothing new.
+	Hide *regexp.Regexp
+
 	// Early maps an output to the field values of the line that announces that
 	// this output is complete while the process still runs.
 	Early map[*Artifact]map[string]string
@@ -141,4 +145,7 @@ type PlanResult struct {
 	// Follow, where not nil, is another plan whose value is this one's: a plan
 	// can declare actions and a plan over their results, and be what that is.
 	Follow *Spec
+
+	// Show is text for the user, shown again by commands that find nothing to do.
+	Show []string
 }

@@ -118,7 +118,7 @@ func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanRe
 		return nil, p.error(err)
 	}
 	v.Freeze()
-	r := &action.PlanResult{Specs: x.specs, Bind: c.bound, Value: v}
+	r := &action.PlanResult{Specs: x.specs, Bind: c.bound, Value: v, Show: c.shown}
 	if next, ok := v.(*planned); ok {
 		r.Value, r.Follow = nil, next.spec
 	}
@@ -140,6 +140,7 @@ type planContext struct {
 	actions *actions
 	in      action.PlanInput
 	bound   map[*action.Artifact]*action.Artifact
+	shown   []string
 }
 
 var _ starlark.HasAttrs = (*planContext)(nil)
@@ -154,7 +155,7 @@ func (c *planContext) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable 
 
 // AttrNames lists the fields and methods.
 func (c *planContext) AttrNames() []string {
-	return []string{"actions", "bind", "coverage", "data", "files", "host_tools", "label", "test_options", "text", "value", "workspace_name"}
+	return []string{"actions", "bind", "coverage", "data", "files", "host_tools", "label", "show", "test_options", "text", "value", "workspace_name"}
 }
 
 // Attr returns a field or method.
@@ -179,6 +180,8 @@ func (c *planContext) Attr(name string) (starlark.Value, error) {
 	switch name {
 	case "text":
 		f = c.text
+	case "show":
+		f = c.show
 	case "files":
 		f = c.files
 	case "value":
@@ -200,6 +203,16 @@ func (c *planContext) testOptions() starlark.Value {
 	return frozen(newStruct(starlark.StringDict{
 		"filter": starlark.String(o.Filter), "args": stringsValue(o.Args), "env": env, "timeout": starlark.MakeInt(o.Timeout),
 	}))
+}
+
+// show tells the user something: a build script's warning.
+func (c *planContext) show(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var text string
+	if err := starlark.UnpackArgs("show", args, kwargs, "text", &text); err != nil {
+		return nil, err
+	}
+	c.shown = append(c.shown, text)
+	return starlark.None, nil
 }
 
 func (c *planContext) text(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

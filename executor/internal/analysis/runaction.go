@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -242,7 +243,7 @@ func (x *actions) fillProcess(spec *action.Spec, r *runArgs) error {
 	return nil
 }
 
-// fillMessages takes messages = struct(show = "field", early = [(file, {field: value})]).
+// fillMessages takes messages = struct(show = "field", hide = "regexp", early = [(file, {field: value})]).
 func (x *actions) fillMessages(spec *action.Spec, v starlark.Value) error {
 	if !isSet(v) {
 		return nil
@@ -254,6 +255,13 @@ func (x *actions) fillMessages(spec *action.Spec, v starlark.Value) error {
 	m := &action.Messages{Early: map[*action.Artifact]map[string]string{}}
 	if show := bzl.Field(s, "show"); show != nil {
 		m.Show = textOf(show)
+	}
+	if hide := bzl.Field(s, "hide"); hide != nil {
+		re, err := regexp.Compile(textOf(hide))
+		if err != nil {
+			return fmt.Errorf("messages.hide: %w", err)
+		}
+		m.Hide = re
 	}
 	early, err := elements("messages.early", bzl.Field(s, "early"))
 	if err != nil {

@@ -74,6 +74,9 @@ type Options struct {
 	OnStart func(id int, b *action.Bound)
 	OnDone  func(d Done)
 
+	// OnShow, where set, gets what a plan has to tell the user.
+	OnShow func(s *action.Spec, texts []string)
+
 	// OnProgress is called by the loop after changes, at most every 50 ms.
 	OnProgress func(Counts)
 

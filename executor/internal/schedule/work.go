@@ -315,6 +315,9 @@ func (m planDone) apply(ctx context.Context, s *Scheduler) {
 			s.arrived(ctx, w)
 		}
 	}
+	if len(m.r.Show) > 0 && s.opt.OnShow != nil {
+		s.opt.OnShow(n.spec, m.r.Show)
+	}
 	if m.r.Follow == nil {
 		s.finishPlan(ctx, n, m.r.Value)
 		return
