@@ -285,8 +285,20 @@ func hostTools() func() *action.Artifact {
 		if libs, err := repo.ELFClosure(found); err == nil {
 			paths = slices.Concat(found, libs)
 		}
+		for _, pattern := range defaultFiles {
+			if more, err := filepath.Glob(pattern); err == nil { // the patterns are constant and good
+				paths = append(paths, more...)
+			}
+		}
 		return &action.Artifact{Path: "/", Dir: true, Source: &action.Source{Host: &action.HostTree{Paths: paths}}}
 	})
+}
+
+// defaultFiles are what default tools and compiled programs load at run time
+// and no program names: the unwinder of every Rust program, perl's own modules.
+var defaultFiles = []string{
+	"/lib/*-linux-gnu/libgcc_s.so.1", "/lib64/libgcc_s.so.1", "/usr/lib64/libgcc_s.so.1",
+	"/usr/lib/*-linux-gnu/perl-base",
 }
 
 // defaultTools serve run_shell, genrule, sh_* and build scripts: a shell, the

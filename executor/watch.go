@@ -145,6 +145,12 @@ func (w *watcher) fail(d schedule.Done) {
 	}
 	if d.Failure.Err != nil {
 		f.Reason = d.Failure.Err.Error()
+		if d.Outcome == nil { // it could not even start: one bad file stops many actions
+			if w.shown[f.Reason] {
+				return
+			}
+			w.shown[f.Reason] = true
+		}
 	}
 	if w.shown[f.Stderr] { // one mistake in a file that several actions compile
 		f.Stderr = ""

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,12 +140,20 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func kept(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) >= 2, "kept NAME PATH...")
+	more := len(args) > 0 && args[0] == "-more"
+	if more {
+		args = args[1:]
+	}
+	usage(ts, !neg && len(args) >= 2, "kept [-more] NAME PATH...")
 	before := ts.Value(keptKey{}).(map[string]map[string]string)[args[0]]
 	if len(before) == 0 {
 		ts.Fatalf("nothing was kept as %s", args[0])
 	}
-	if changes := differences(before, contents(ts, args[1:])); len(changes) > 0 {
+	after := contents(ts, args[1:])
+	if more {
+		maps.DeleteFunc(after, func(p, _ string) bool { return before[p] == "" })
+	}
+	if changes := differences(before, after); len(changes) > 0 {
 		ts.Fatalf("changed:\n  %s", strings.Join(changes, "\n  "))
 	}
 }

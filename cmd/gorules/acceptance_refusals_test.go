@@ -41,7 +41,7 @@ func diskDir(t *testing.T) string {
 //	stop N FILE=TEXT CODE ARG...   starts gorules ARG..., its output into FILE, sends it N
 //	                               times SIGINT when FILE holds TEXT, and wants exit code CODE
 //	keep NAME PATH...              remembers what is at the paths
-//	kept NAME PATH...              fails if anything else is there now
+//	kept [-more] NAME PATH...      fails if anything else is there now, but for new files with -more
 //	clear                          fails if a process, mount or temporary file is left
 //	oneerror                       fails unless the last stderr has one line with ERROR:
 //	gitrepo DIR                    makes DIR a git repository of one commit
