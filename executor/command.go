@@ -344,6 +344,11 @@ func (b *building) finishTarget(ctx context.Context, t *target, v *verdict) (eve
 			}
 		}
 	}
+	if t.Summary != nil {
+		if value, ok := b.back.graph.Value(t.Summary); ok {
+			done.Summary = summaryOf(value)
+		}
+	}
 	for _, f := range files {
 		c, err := b.back.graph.Content(f.Artifact)
 		if err != nil {

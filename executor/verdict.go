@@ -138,6 +138,20 @@ func junit(name string, v *verdict, log []byte) ([]byte, error) {
 	return append([]byte(xml.Header), b...), err
 }
 
+// summaryOf returns the field summary of a plan's value, or "".
+func summaryOf(value any) string {
+	attrs, ok := value.(starlark.HasAttrs)
+	if !ok {
+		return ""
+	}
+	v, err := attrs.Attr("summary")
+	if err != nil || v == nil {
+		return ""
+	}
+	s, _ := starlark.AsString(v)
+	return s
+}
+
 // readVerdict reads the struct that the plan of TestResultsInfo returned.
 func readVerdict(value any) (*verdict, error) {
 	attrs, ok := value.(starlark.HasAttrs)

@@ -64,7 +64,8 @@ def _impl(ctx):
         implementation = _plan_cfgs,
         mnemonic = "CargoPlan",
     )
-    tree = ctx.actions.declare_directory(ctx.label.name)
+    # At a place of its own: crates are for other targets, not to be laid out for people.
+    tree = ctx.actions.declare_directory(ctx.label.name, at = "/crates")
     plan = ctx.actions.plan(
         inputs = call_files(asked.calls.values()) + [asked.manifests, cfgs],
         outputs = [tree],
@@ -75,6 +76,7 @@ def _impl(ctx):
     )
     return [
         DefaultInfo(files = depset([tree])),
+        SummaryInfo(planned = plan),
         CargoPlanInfo(plan = plan, world = world, asked = struct(inputs = inputs)),
     ]
 
@@ -126,10 +128,11 @@ def _plan_deps(plan_ctx):
             file = compiled[id].files.get(kind)
             if file:
                 entries[file.basename] = file
-    tree = plan_ctx.actions.declare_directory(data.label.name + ".crates")
+    tree = plan_ctx.actions.declare_directory(data.label.name + ".crates", at = "/crates")
     plan_ctx.actions.tree(tree, entries)
     plan_ctx.bind(data.tree, tree)
     return struct(
+        summary = _summary(units, third),
         units = units,
         compiled = compiled,
         metadata = metadata,
@@ -149,6 +152,17 @@ def manifest_folders(manifests):
         if folder:
             folders.append(folder)
     return folders
+
+def _summary(units, third):
+    """What the summary says of the crates."""
+    crates = {}
+    for id in third:
+        u = units.units[id]
+        if u.mode == "build" and u.kind != "custom-build":
+            crates["%s v%s" % (u.package, u.version)] = True
+    twice = len(forms(units))
+    text = "%d crates, each compiled once" % len(crates)
+    return text + "; %d in two forms" % twice if twice else text
 
 def forms(units):
     """Third-party packages that are compiled in more than one form, and why.

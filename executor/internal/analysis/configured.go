@@ -34,6 +34,9 @@ type Configured struct {
 	// Arguments are the words of the attribute args, for tests and `run`.
 	Arguments []string
 
+	// Summary is the plan of SummaryInfo; nil if the target gives none.
+	Summary *action.Spec
+
 	// Verdict is the plan of TestResultsInfo; nil if the target gives none.
 	Verdict *action.Spec
 

@@ -65,7 +65,10 @@ func (c *ruleContext) finish(result starlark.Value) (*Configured, error) {
 	if out.Arguments, err = c.expandArgs(); err != nil {
 		return nil, err
 	}
-	if err := takeVerdict(out); err != nil {
+	if err := takePlan(out, bzl.TestResultsInfo, "verdict", &out.Verdict); err != nil {
+		return nil, err
+	}
+	if err := takePlan(out, bzl.SummaryInfo, "planned", &out.Summary); err != nil {
 		return nil, err
 	}
 	if s, _ := bzl.Instance(providers[bzl.AnalysisTestResultInfo]); s != nil {
@@ -208,17 +211,17 @@ func writeOf(f *bzl.File) *action.Write {
 	return f.Artifact.Producer.Write
 }
 
-// takeVerdict takes the plan of TestResultsInfo.
-func takeVerdict(out *Configured) error {
-	s, _ := bzl.Instance(out.Providers[bzl.TestResultsInfo])
+// takePlan takes the plan in a field of a provider, if the target gives that provider.
+func takePlan(out *Configured, provider *bzl.Provider, field string, to **action.Spec) error {
+	s, _ := bzl.Instance(out.Providers[provider])
 	if s == nil {
 		return nil
 	}
-	p, ok := bzl.Field(s, "verdict").(*planned)
+	p, ok := bzl.Field(s, field).(*planned)
 	if !ok {
-		return fmt.Errorf("TestResultsInfo: verdict: expected what ctx.actions.plan() returned")
+		return fmt.Errorf("%s: %s: expected what ctx.actions.plan() returned", provider.Name(), field)
 	}
-	out.Verdict = p.spec
+	*to = p.spec
 	return nil
 }
 

@@ -34,6 +34,10 @@ var (
 	// executable: verdict is what ctx.actions.plan returned.
 	TestResultsInfo = NewProvider("TestResultsInfo", "verdict")
 
+	// SummaryInfo gives a target's line in the summary a text: planned is what
+	// ctx.actions.plan returned, its value a struct with the field summary.
+	SummaryInfo = NewProvider("SummaryInfo", "planned")
+
 	// ToolchainTypeInfo and DeclaredToolchainInfo are those of the rules
 	// toolchain_type and toolchain.
 	ToolchainTypeInfo     = NewProvider("ToolchainTypeInfo", "type_label")

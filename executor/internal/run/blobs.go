@@ -100,7 +100,7 @@ func (b *blobs) fill(ctx context.Context, t *tree.Tree, dir string) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("placing %s: %w", e.Name, err)
+			return err // it names the file
 		}
 	}
 	return b.fs.Times(dir, fsx.Stamp)

@@ -25,12 +25,12 @@ func validName(name string) bool { return utf8.ValidString(name) }
 func (l *Local) runOnHost(ctx context.Context, b *action.Bound, obs Observer) (Result, error) {
 	dir, err := l.scratch.get()
 	if err != nil {
-		return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
+		return Result{}, named(b, err)
 	}
 	defer l.scratch.put([]string{dir})
 	res, err := l.onHost(ctx, b, obs, dir)
 	if err != nil {
-		return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
+		return Result{}, named(b, err)
 	}
 	return res, nil
 }

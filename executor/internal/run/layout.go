@@ -232,7 +232,7 @@ func (l *layout) dir(t *tree.Tree, p string, around host, cow bool) error {
 	if !system[p] && !l.below(p) {
 		d, ok, err := l.whole(t)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", p, err)
 		}
 		if ok {
 			l.staged[p] = host{d, bare}
@@ -289,8 +289,11 @@ func (l *layout) children(t *tree.Tree, p string, in host, cow bool) error {
 		default:
 			err = blobs.copy(l.ctx, e, t.Origin, in.dir+"/"+e.Name)
 		}
+		if err != nil && e.Kind != tree.Dir { // a folder's error names what lies in it
+			err = fmt.Errorf("%s: %w", q, err)
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", q, err)
+			return err
 		}
 	}
 	return nil

@@ -108,13 +108,13 @@ func (l *Local) Run(ctx context.Context, b *action.Bound, obs Observer) (Result,
 	}
 	res, err := l.once(ctx, b, obs, false)
 	if err != nil {
-		return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
+		return Result{}, named(b, err)
 	}
 	failed := res.ExitCode != 0 || res.Signal != 0 || res.Failure != ""
 	if failed && !res.TimedOut && b.Spec != nil && len(b.Spec.Explain) > 0 && (!b.Stored || res.Wall < maxRepeat) {
 		again, err := l.once(ctx, b, nil, true) // early outputs were announced before
 		if err != nil && ctx.Err() != nil {
-			return Result{}, fmt.Errorf("action %s: %w", b.Digest, err)
+			return Result{}, named(b, err)
 		}
 		if err == nil { // a host without a tracer explains nothing, and that is all
 			res.Accesses = again.Accesses
@@ -168,6 +168,14 @@ func (l *Local) finish(ctx context.Context, b *action.Bound, res *Result, find f
 	outputs, failure, err := l.collect(ctx, b, find, announced, res.ExitCode == 0)
 	res.Outputs, res.Failure = outputs, failure
 	return err
+}
+
+// named says which action err is about: people know it by its target.
+func named(b *action.Bound, err error) error {
+	if b.Spec == nil || b.Spec.Owner.IsZero() {
+		return fmt.Errorf("action %s: %w", b.Digest, err)
+	}
+	return fmt.Errorf("%s of %s: %w", b.Spec.Mnemonic, b.Spec.Owner, err)
 }
 
 func timeout(b *action.Bound) time.Duration {

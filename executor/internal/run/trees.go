@@ -80,9 +80,9 @@ func (m *Trees) Materialise(ctx context.Context, t *tree.Tree) (string, error) {
 			if r.Shared && ctx.Err() == nil && (errors.Is(r.Err, context.Canceled) || errors.Is(r.Err, context.DeadlineExceeded)) {
 				continue // another caller's ctx ended the shared work
 			}
-			return "", fmt.Errorf("materialising tree %s: %w", d, r.Err)
+			return "", fmt.Errorf("materialising a tree: %w", r.Err)
 		case <-ctx.Done():
-			return "", fmt.Errorf("materialising tree %s: %w", d, context.Cause(ctx))
+			return "", fmt.Errorf("materialising a tree: %w", context.Cause(ctx))
 		}
 	}
 }

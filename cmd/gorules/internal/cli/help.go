@@ -92,6 +92,11 @@ func verbHelp(v verb) string {
 }
 
 func flagLine(f flags.Flag) string {
+	return "  " + flagName(f) + "\n" + wrap(flagText(f), "      ", 80)
+}
+
+// flagName is how a flag is written: --[no]keep_going, -k.
+func flagName(f flags.Flag) string {
 	name := "--" + f.Name
 	switch {
 	case f.Bool():
@@ -102,11 +107,15 @@ func flagLine(f flags.Flag) string {
 	if f.Short != "" {
 		name += ", -" + f.Short
 	}
-	text := f.Help
+	return name
+}
+
+// flagText is what a flag does, and its default.
+func flagText(f flags.Flag) string {
 	if d := f.Value.String(); d != "" && !(f.Bool() && d == "false") {
-		text += " Default: " + d + "."
+		return f.Help + " Default: " + d + "."
 	}
-	return "  " + name + "\n" + wrap(text, "      ", 80)
+	return f.Help
 }
 
 func (c *command) flagHelp(name string) error {

@@ -17,16 +17,6 @@ func Reference() string {
 	}
 	b.WriteString("\n### Flags\n\n| flag | verbs | |\n|---|---|---|\n")
 	for _, f := range defaults().table().Flags {
-		name := "--" + f.Name
-		switch {
-		case f.Bool():
-			name = "--[no]" + f.Name
-		case f.Arg != "":
-			name += "=" + f.Arg
-		}
-		if f.Short != "" {
-			name += ", -" + f.Short
-		}
 		who := "all"
 		switch {
 		case slices.Equal(f.Verbs, engined):
@@ -34,11 +24,7 @@ func Reference() string {
 		case f.Verbs != nil:
 			who = strings.Join(f.Verbs, ", ")
 		}
-		text := f.Help
-		if d := f.Value.String(); d != "" && !(f.Bool() && d == "false") {
-			text += " Default: " + d + "."
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", strings.ReplaceAll(name, "|", `\|`), who, text)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", strings.ReplaceAll(flagName(f), "|", `\|`), who, flagText(f))
 	}
 	b.WriteString("\nA flag that a rule file defines (a build setting) is set as `--//pkg:flag=VALUE`, and `--no//pkg:flag` where it is a boolean.\n")
 	b.WriteString("\n### Exit codes\n\n| code | meaning |\n|---|---|\n")
