@@ -17,9 +17,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// stop interrupts a command; see runRefusals.
-func stop(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) >= 4, "stop N FILE=TEXT CODE ARG...")
+// halt interrupts a command; see runRefusals.
+func halt(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) >= 4, "halt N FILE=TEXT CODE ARG...")
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	name, text, _ := strings.Cut(args[1], "=")

@@ -48,7 +48,7 @@ func TestProcessesAreTheLogs(t *testing.T) {
 		trace, log := gorules(t, "noop")
 		compareTrace(t, trace, log)
 		if len(trace) != 1 {
-			t.Errorf("%d programs were executed, want gorules alone: %q", len(trace), trace)
+			t.Errorf("%d programs were executed, want gorules alone: %v", len(trace), trace)
 		}
 	})
 	t.Run("edited", func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestRefusals(t *testing.T) {
 
 // TestConsumers runs testdata/consumers/*.txtar: workspaces that use another
 // one. They share the example's disk cache, which has the coverage tool.
-func TestConsumers(t *testing.T) { runRefusals(t, "consumers", warm(t).Disk) }
+func TestConsumers(t *testing.T) { runRefusals(t, "consumers", consumersDisk(t)) }
 
 // diskDir is a folder for a disk cache.
 func diskDir(t *testing.T) string {
@@ -38,7 +38,7 @@ func diskDir(t *testing.T) string {
 // runRefusals runs testdata/dir/*.txtar as runAcceptance does, each with a
 // TMPDIR of its own, and with more commands:
 //
-//	stop N FILE=TEXT CODE ARG...   starts gorules ARG..., its output into FILE, sends it N
+//	halt N FILE=TEXT CODE ARG...   starts gorules ARG..., its output into FILE, sends it N
 //	                               times SIGINT when FILE holds TEXT, and wants exit code CODE
 //	keep NAME PATH...              remembers what is at the paths
 //	kept [-more] NAME PATH...      fails if anything else is there now, but for new files with -more
@@ -50,7 +50,7 @@ func diskDir(t *testing.T) string {
 // $DISK is the disk cache that .gorulesrc names.
 func runRefusals(t *testing.T, dir, disk string) {
 	cmds := acceptanceCmds()
-	cmds["stop"] = stop
+	cmds["halt"] = halt
 	cmds["keep"] = keep
 	cmds["kept"] = kept
 	cmds["oneerror"] = oneError
@@ -119,4 +119,11 @@ func replaceAll(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(string(data), args[1], args[2])), 0o644))
+}
+
+func consumersDisk(t *testing.T) string {
+	if d := os.Getenv("ACCEPTB_DISK"); d != "" {
+		return d
+	}
+	return warm(t).Disk
 }

@@ -123,8 +123,9 @@ def _mark_tests(nodes):
     """Tells the two units of a library or binary under `cargo check --all-targets` apart.
 
     Cargo prints "check" for both, the plain one and the one with the test
-    harness. Nothing depends on the one with the harness, it has the
-    dev-dependencies too, and it comes second where nothing else differs.
+    harness. The one with the harness never has panic=abort, nothing depends on
+    it, it has the dev-dependencies too, and it comes second where nothing else
+    differs.
     """
     depended = {}
     for node in nodes:
@@ -139,7 +140,8 @@ def _mark_tests(nodes):
             continue
         best = None
         for i in positions:
-            rank = (0 if i in depended else 1, len(nodes[i]["deps"]), i)
+            unwinds = nodes[i]["profile"]["panic"] == "unwind"
+            rank = (1 if unwinds else 0, 0 if i in depended else 1, len(nodes[i]["deps"]), i)
             if best == None or rank > best:
                 best = rank
         nodes[best[2]]["test"] = True

@@ -7,6 +7,7 @@ package journal
 import (
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,9 +49,14 @@ type File struct {
 	Executable bool          // a file that may be executed
 }
 
-// work names what people would call the same piece of work. Several actions of
-// one build may share it: a crate in two forms.
-func (e *Entry) work() string { return e.Owner.String() + "\x00" + e.Mnemonic + "\x00" + e.Progress }
+// work names what people would call the same piece of work, whatever version
+// of a package it is about. Several actions of one build may share it: a crate
+// in two versions or forms.
+func (e *Entry) work() string {
+	return e.Owner.String() + "\x00" + e.Mnemonic + "\x00" + version.ReplaceAllString(e.Progress, "…")
+}
+
+var version = regexp.MustCompile(`\bv?[0-9]+(\.[0-9]+)+[-+.0-9A-Za-z]*`)
 
 // form tells actions of one work apart as long as they make the same files.
 func (e *Entry) form() string { return e.work() + "\x00" + strings.Join(e.Expected, "\x00") }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"gorules/executor/internal/action"
@@ -17,14 +18,18 @@ func Explain(old, e *Entry) string {
 	if old.Digest == e.Digest {
 		return "nothing changed: its result was not in the cache"
 	}
-	if s := diffArgs(old.Argv, e.Argv); s != "" {
-		return s
-	}
-	if s := diffSet("variable", old.Env, e.Env); s != "" {
-		return s
-	}
-	if s := diffInputs(old.Inputs, e.Inputs); s != "" {
-		return s
+	// An identity in an argument or a path changes because something else did:
+	// what else differs is the reason, if anything does.
+	for _, view := range []func(string) string{masked, func(s string) string { return s }} {
+		if s := diffArgs(each(old.Argv, view), each(e.Argv, view)); s != "" {
+			return s
+		}
+		if s := diffSet("variable", each(old.Env, view), each(e.Env, view)); s != "" {
+			return s
+		}
+		if s := diffInputs(old.Inputs, e.Inputs, view); s != "" {
+			return s
+		}
 	}
 	if s := diffSet("execution property", old.Platform, e.Platform); s != "" {
 		return s
@@ -38,6 +43,19 @@ func Explain(old, e *Entry) string {
 		return "its list of outputs changed"
 	}
 	return "gorules itself changed how actions run"
+}
+
+// identity is what the rules name units by: a hash in hexadecimal.
+var identity = regexp.MustCompile(`[0-9a-f]{16,}`)
+
+func masked(s string) string { return identity.ReplaceAllString(s, "…") }
+
+func each(list []string, f func(string) string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = f(s)
+	}
+	return out
 }
 
 // diffArgs finds the first argument added, removed or replaced.
@@ -105,11 +123,22 @@ func diffSet(what string, old, now []string) string {
 }
 
 // diffInputs names the first changed file; the user's own files come before
-// what other actions made, since they are the cause of those.
-func diffInputs(old, now []File) string {
-	was := make(map[string]File, len(old))
+// what other actions made, since they are the cause of those. Files are the
+// same file if view of their paths is.
+func diffInputs(old, now []File, view func(string) string) string {
+	same := make(map[File]bool, len(old)) // so that a crate in two forms is not taken for its other form
 	for _, f := range old {
-		was[f.Path] = f
+		same[f] = true
+	}
+	was := make(map[string]File, len(old))
+	unchanged := make(map[File]bool, len(now))
+	for _, f := range now {
+		unchanged[f] = same[f]
+	}
+	for _, f := range old {
+		if !unchanged[f] {
+			was[view(f.Path)] = f
+		}
 	}
 	var derived string
 	note := func(f File, text string) string {
@@ -122,8 +151,12 @@ func diffInputs(old, now []File) string {
 		return ""
 	}
 	for _, f := range now {
-		before, ok := was[f.Path]
-		delete(was, f.Path)
+		if unchanged[f] {
+			continue
+		}
+		p := view(f.Path)
+		before, ok := was[p]
+		delete(was, p)
 		s := ""
 		switch {
 		case !ok:
@@ -140,7 +173,7 @@ func diffInputs(old, now []File) string {
 		}
 	}
 	for _, f := range old {
-		if _, gone := was[f.Path]; gone {
+		if _, gone := was[view(f.Path)]; gone && !unchanged[f] {
 			if s := note(f, show(f.Path)+" was removed"); s != "" {
 				return s
 			}

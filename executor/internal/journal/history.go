@@ -12,22 +12,47 @@ func NewHistory(entries []*Entry) *History {
 	for _, e := range entries {
 		h.forms[e.form()] = e
 	}
-	for _, e := range h.forms {
-		h.works[e.work()] = append(h.works[e.work()], e)
+	for _, e := range entries {
+		if h.forms[e.form()] == e {
+			h.works[e.work()] = append(h.works[e.work()], e)
+		}
 	}
 	return h
 }
 
 // Before returns the entry that e replaces: the one that made the same files,
-// or, where e makes others (a new version's), the only one of the same work.
+// or, where e makes others (a new version's), the one of the same work whose
+// command is most like e's.
 func (h *History) Before(e *Entry) *Entry {
 	if old := h.forms[e.form()]; old != nil {
 		return old
 	}
-	if same := h.works[e.work()]; len(same) == 1 {
-		return same[0]
+	var best *Entry
+	least := 0
+	for _, old := range h.works[e.work()] {
+		if n := distance(old.Argv, e.Argv); best == nil || n < least {
+			best, least = old, n
+		}
 	}
-	return nil
+	return best
+}
+
+// distance counts the words that only one of two commands has, identities aside.
+func distance(a, b []string) int {
+	words := map[string]int{}
+	for _, w := range a {
+		words[masked(w)]++
+	}
+	n := len(a)
+	for _, w := range b {
+		if w = masked(w); words[w] > 0 {
+			words[w]--
+			n--
+		} else {
+			n++
+		}
+	}
+	return n
 }
 
 // maxHistory bounds the entries that are kept: a few builds of a large workspace.

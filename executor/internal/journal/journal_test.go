@@ -122,6 +122,9 @@ func TestHistory(t *testing.T) {
 	}
 	old := entry()
 	other := change(func(e *journal.Entry) { e.Expected = []string{"/out/libx-2.rlib"} })
+	near := change(func(e *journal.Entry) {
+		e.Expected, e.Argv = []string{"/out/libx-4.rlib"}, append(slices.Clone(e.Argv), "--cfg")
+	})
 	for _, tt := range []struct {
 		name    string
 		history []*journal.Entry
@@ -134,7 +137,12 @@ func TestHistory(t *testing.T) {
 		{"other progress", []*journal.Entry{old}, change(func(e *journal.Entry) { e.Progress = "Compiling y v0.1.0" }), nil},
 		{"new files of the only work", []*journal.Entry{old}, change(func(e *journal.Entry) { e.Expected = []string{"/out/libx-3.rlib"} }), old},
 		{"a crate in two forms", []*journal.Entry{old, other}, other, other},
-		{"a third form", []*journal.Entry{old, other}, change(func(e *journal.Entry) { e.Expected = []string{"/out/libx-3.rlib"} }), nil},
+		{"a third form is compared with the one most like it", []*journal.Entry{old, other, near}, change(func(e *journal.Entry) {
+			e.Expected, e.Argv = []string{"/out/libx-3.rlib"}, append(slices.Clone(e.Argv), "--cfg", "more")
+		}), near},
+		{"another version", []*journal.Entry{old}, change(func(e *journal.Entry) {
+			e.Progress, e.Expected = strings.ReplaceAll(e.Progress, "0.1.0", "0.2.0"), nil
+		}), old},
 	} {
 		if got := journal.NewHistory(tt.history).Before(tt.e); got != tt.want {
 			t.Errorf("%s: Before = %v, want %v", tt.name, got, tt.want)

@@ -48,20 +48,35 @@ func watchInterrupts(parent context.Context, c *command) (context.Context, *inte
 // and the terminal's last line. Whatever is stuck may not keep the process.
 const patience = 2 * time.Second
 
+// grace is how long a command whose processes are dead has to remove its
+// temporary folders. A later command removes what it does not manage.
+const grace = time.Second
+
 func (n *interrupts) atOnce(c *command) {
-	done := make(chan struct{})
+	killed := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(killed)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if a, ok := n.e.(Aborter); ok {
 			a.Abort()
 		}
-		c.console.Close()
 	}()
+	late := time.After(patience)
 	select {
-	case <-done:
-	case <-time.After(patience):
+	case <-killed:
+		select {
+		case <-n.done:
+			return // the command ends by itself
+		case <-time.After(grace):
+		}
+	case <-late:
+	}
+	closed := make(chan struct{})
+	go func() { defer close(closed); c.console.Close() }()
+	select {
+	case <-closed:
+	case <-late:
 	}
 	os.Exit(int(executor.Interrupted))
 }
