@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,6 +97,9 @@ func coldGate(dir string) (*gate, error) {
 		Home: filepath.Join(dir, "home"), Log: filepath.Join(dir, "cold.json"), Trace: filepath.Join(dir, "cold.trace"),
 	}
 	if err := os.Chmod(dir, 0o755); err != nil { // another user reads the cache
+		return nil, err
+	}
+	if err := errors.Join(os.Mkdir(g.Disk, 0o777), os.Chmod(g.Disk, 0o777)); err != nil { // and writes it
 		return nil, err
 	}
 	if err := copyExample(g.Space); err != nil {

@@ -144,7 +144,7 @@ def _mark_tests(nodes):
             rank = (1 if unwinds else 0, 0 if i in depended else 1, len(nodes[i]["deps"]), i)
             if best == None or rank > best:
                 best = rank
-        nodes[best[2]]["test"] = True
+        nodes[best[-1]]["test"] = True
 
 # --- link time optimisation: what cargo's src/compiler/lto.rs decides ---
 
