@@ -58,17 +58,15 @@ func (e *Engine) openBack(ctx context.Context, s *session, noLookup func(*action
 	b.watch = newWatcher(ctx, s, blobs)
 	b.out = &outputs{workspace: e.opt.Workspace, bin: filepath.Join(e.dir, "bin"), logs: filepath.Join(e.dir, "testlogs"), store: blobs, digests: s.digests}
 	b.graph = schedule.New(schedule.Options{
-		Jobs:      e.opt.Jobs + collecting,
-		KeepGoing: e.opt.KeepGoing,
-		Executor:  b.peer,
-		OnStart:   b.watch.start,
-		OnDone:    b.watch.done,
-		OnShow:    b.watch.told,
-		NoLookup:  noLookup,
-		Fatal:     hostRefuses,
-		OnProgress: func(c schedule.Counts) {
-			e.opt.Sink(event.Progress{Total: c.Total, Done: c.Done, Cached: c.Cached, Ran: c.Ran, Running: min(c.Running, e.opt.Jobs)})
-		},
+		Jobs:       e.opt.Jobs + collecting,
+		KeepGoing:  e.opt.KeepGoing,
+		Executor:   b.peer,
+		OnStart:    b.watch.start,
+		OnDone:     b.watch.done,
+		OnShow:     b.watch.told,
+		NoLookup:   noLookup,
+		Fatal:      hostRefuses,
+		OnProgress: b.watch.progress,
 	})
 	e.onAbort(b.pool.Kill)
 	return b, nil
@@ -208,17 +206,9 @@ func (e *Engine) writeLog(entries []*journal.Entry) error {
 }
 
 // remember keeps the latest entry of each piece of work for `why`, and why
-// those that ran now did.
+// those that ran now did. A build that only found results is remembered too:
+// the next one replaces them.
 func (e *Engine) remember(entries []*journal.Entry) error {
-	ran := 0
-	for _, en := range entries {
-		if !en.CacheHit {
-			ran++
-		}
-	}
-	if ran == 0 {
-		return nil
-	}
 	p := filepath.Join(e.dir, "history")
 	old, err := e.loadJournal(p)
 	if err != nil {
@@ -236,5 +226,9 @@ func (e *Engine) remember(entries []*journal.Entry) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(source.WriteChecked(p, journalMagic, body), e.saveWhy(why))
+	err = source.WriteChecked(p, journalMagic, body)
+	if why == nil {
+		return err // `why` tells of the last build that ran something
+	}
+	return errors.Join(err, e.saveWhy(why))
 }

@@ -133,8 +133,7 @@ func (e *Engine) onAbort(f func()) {
 }
 
 // Clean removes outputs and state of the workspace; with expunge, everything
-// that is kept for it and the private cache. A cache named by --disk_cache is
-// its owner's.
+// that is kept for it alone. The cache serves other workspaces too, and stays.
 func (e *Engine) Clean(ctx context.Context, expunge bool) error {
 	if err := e.takeLock(ctx); err != nil {
 		return err
@@ -150,8 +149,7 @@ func (e *Engine) Clean(ctx context.Context, expunge bool) error {
 	}
 	gone := []string{filepath.Join(e.dir, "bin"), filepath.Join(e.dir, "testlogs"), filepath.Join(e.dir, "state")}
 	if expunge {
-		// By name: the root may be a folder in which others keep things too.
-		gone = []string{e.dir, filepath.Join(e.root, "cache"), filepath.Join(e.root, "trees"), filepath.Join(e.root, "scratch"), e.digestsPath()}
+		gone = []string{e.dir}
 	}
 	for _, p := range gone {
 		if err := removeAll(p); err != nil {

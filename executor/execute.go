@@ -142,15 +142,7 @@ func (p *peer) Text(ctx context.Context, c action.Content) ([]byte, error) {
 	if c.File.Size > maxText {
 		return nil, fmt.Errorf("a plan may read files up to %d MiB, this one has %d", maxText>>20, c.File.Size>>20)
 	}
-	b, err := cas.ReadAll(ctx, p.store, c.File)
-	if !errors.Is(err, cas.ErrNotFound) {
-		return b, err
-	}
-	name, ok := p.sources.Blob(c.File)
-	if !ok {
-		return nil, err
-	}
-	return p.sources.ReadFile(name)
+	return cas.ReadAll(ctx, p.store, c.File)
 }
 
 func (p *peer) Internal(ctx context.Context, s *action.Spec, in action.Resolver) (action.Content, error) {

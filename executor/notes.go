@@ -22,10 +22,22 @@ func notes(s *action.Spec, accesses []sandbox.Access) []string {
 		if strings.HasPrefix(a.Addr, "/") {
 			a.Path = a.Addr // a socket in the file system
 		}
+		if a.Path == resolver && !s.Loopback {
+			// Read before any name is looked up, which then fails without a trace.
+			a = sandbox.Access{Kind: sandbox.AccessConnect, Addr: "a host by its name", Err: unix.ENETUNREACH}
+		}
 		if a.Path != "" && (probed(a.Path) || a.Kind == sandbox.AccessWrite && a.Err == unix.ENOENT && mayWrite(s, a.Path)) {
 			continue
 		}
 		text, rest := explanation(s.Explain, a)
+		if last, ok := searched(s, a); ok {
+			if !last {
+				continue // found further on, or reported there
+			}
+			if t := s.Explain["ENOENT PATH"]; t != "" {
+				text, rest = t, path.Base(a.Path)
+			}
+		}
 		if text == "" {
 			continue
 		}
@@ -53,6 +65,17 @@ func explanation(explain map[string]string, a sandbox.Access) (text, rest string
 	return explain[name], ""
 }
 
+// searched reports whether an access was a step in the search for a program,
+// and whether it was the last one, after which the program is found nowhere.
+func searched(s *action.Spec, a sandbox.Access) (last, ok bool) {
+	if a.Err != unix.ENOENT || a.Path == "" {
+		return false, false
+	}
+	dirs := strings.Split(s.Env["PATH"], ":")
+	i := slices.Index(dirs, path.Dir(a.Path))
+	return i == len(dirs)-1, i >= 0
+}
+
 // mayWrite reports whether p is where the action may make what is not there yet.
 func mayWrite(s *action.Spec, p string) bool {
 	for _, dir := range append([]string{"/tmp", "/dev/shm"}, s.Writable...) {
@@ -63,12 +86,15 @@ func mayWrite(s *action.Spec, p string) bool {
 	return false
 }
 
+// resolver is what the C library reads before it looks up a host.
+const resolver = "/etc/resolv.conf"
+
 // lookups are places where the C library, on every machine and in every
 // program, merely looks whether something is there.
 var lookups = []string{
 	"/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld.so.conf",
 	"/etc/localtime", "/etc/locale.alias", "/usr/share/locale", "/usr/lib/locale",
-	"/etc/host.conf", "/etc/resolv.conf", "/etc/gai.conf", "/etc/nscd.conf", "/var/run/nscd", "/run/nscd",
+	"/dev/tty", "/etc/host.conf", resolver, "/etc/gai.conf", "/etc/nscd.conf", "/var/run/nscd", "/run/nscd",
 	"/proc/self", "/sys/fs/cgroup", "/sys/kernel/mm",
 }
 

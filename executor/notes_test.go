@@ -13,8 +13,9 @@ import (
 func TestNotes(t *testing.T) {
 	spec := &action.Spec{
 		Writable: []string{"/w/pkg"},
+		Env:      map[string]string{"PATH": "/usr/bin:/bin"},
 		Explain: map[string]string{
-			"ENOENT": "no {path}", "ENOENT /w": "add {rest}", "ENOENT /rust": "", "ENETUNREACH": "no way to {address}",
+			"ENOENT": "no {path}", "ENOENT PATH": "tool {rest}", "ENOENT /w": "add {rest}", "ENOENT /rust": "", "ENETUNREACH": "no way to {address}",
 		},
 	}
 	read := func(p string) sandbox.Access {
@@ -36,6 +37,9 @@ func TestNotes(t *testing.T) {
 		{"a missing library", []sandbox.Access{read("/lib/libz.so.1"), read("/usr/lib/libz.so.1")}, []string{"no /usr/lib/libz.so.1"}},
 		{"a socket", []sandbox.Access{{Kind: sandbox.AccessConnect, Addr: "/run/x", Err: unix.ENOENT}}, []string{"no /run/x"}},
 		{"the name service's socket", []sandbox.Access{{Kind: sandbox.AccessConnect, Addr: "/var/run/nscd/socket", Err: unix.ENOENT}}, nil},
+		{"a program found at last", []sandbox.Access{read("/usr/bin/sh")}, nil},
+		{"a program found nowhere", []sandbox.Access{read("/usr/bin/protoc"), read("/bin/protoc")}, []string{"tool protoc"}},
+		{"a host's name", []sandbox.Access{read("/etc/resolv.conf")}, []string{"no way to a host by its name"}},
 		{"makes a folder's parents", []sandbox.Access{{Kind: sandbox.AccessWrite, Path: "/w/pkg/a/b", Err: unix.ENOENT}}, nil},
 		{"the last five, each once", []sandbox.Access{
 			read("/1"), read("/2"), read("/3"), read("/4"), read("/5"), read("/6"), read("/6"),

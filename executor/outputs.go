@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
@@ -61,7 +62,7 @@ func (o *outputs) put(ctx context.Context, dst string, c action.Content) error {
 	if o.same(dst, c) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+	if err := makeFolder(filepath.Dir(dst)); err != nil {
 		return err
 	}
 	tmp := dst + ".gorules-tmp"
@@ -74,6 +75,23 @@ func (o *outputs) put(ctx context.Context, dst string, c action.Content) error {
 		}
 	}
 	return os.Rename(tmp, dst)
+}
+
+// makeFolder makes dir and its parents, in place of a file that an earlier build
+// laid out where there is a folder now.
+func makeFolder(dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	if !errors.Is(err, syscall.ENOTDIR) {
+		return err
+	}
+	for p := dir; ; p = filepath.Dir(p) {
+		if info, lerr := os.Lstat(p); lerr == nil {
+			if info.IsDir() {
+				return err
+			}
+			return errors.Join(os.Remove(p), os.MkdirAll(dir, 0o755))
+		}
+	}
 }
 
 func (o *outputs) write(ctx context.Context, dst string, c action.Content) error {

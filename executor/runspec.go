@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gorules/executor/internal/action"
@@ -47,9 +49,17 @@ func (e *Engine) RunSpec(ctx context.Context, req BuildRequest) (RunSpec, error)
 	if err != nil {
 		return RunSpec{}, err
 	}
+	own, err := c.RunEnvironment()
+	if err != nil {
+		return RunSpec{}, e.userError(err)
+	}
+	env := []string{"RUNFILES_DIR=" + exe + ".runfiles"}
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		env = append(env, name+"="+own[name])
+	}
 	return RunSpec{
 		Argv: []string{exe},
-		Env:  []string{"RUNFILES_DIR=" + exe + ".runfiles"},
+		Env:  env,
 		Dir:  filepath.Join(exe+".runfiles", "_main"),
 	}, nil
 }

@@ -32,6 +32,8 @@ type watcher struct {
 	refusal error           // of this machine, see hostRefuses
 	shown   map[string]bool // texts shown already: a warning appears once
 	outputs []event.Event   // what a later command with nothing to do shows again
+	spent   time.Duration   // by actions that ran
+	ran     int
 }
 
 func newWatcher(ctx context.Context, s *session, store cas.Store) *watcher {
@@ -63,6 +65,10 @@ func (w *watcher) done(d schedule.Done) {
 	if o.Runner != "" {
 		w.runners[o.Runner]++
 	}
+	if !o.Cached {
+		w.spent += o.Wall
+		w.ran++
+	}
 	entry := journal.New(d.Bound)
 	entry.SetOutputs(o.Outputs)
 	entry.Runner, entry.CacheHit, entry.ExitCode = o.Runner, o.Cached, o.ExitCode
@@ -74,6 +80,19 @@ func (w *watcher) done(d schedule.Done) {
 	if d.Failure == nil && d.Spec.Show {
 		w.show(d.Spec.Owner, w.stderr(d.Spec, o), o.Cached)
 	}
+}
+
+// minSample is how many actions must have run before their mean says anything.
+const minSample = 5
+
+// progress passes counts on, with an estimate of what is left: as if every
+// action to come ran as long as those that ran so far did on average.
+func (w *watcher) progress(c schedule.Counts) {
+	p := event.Progress{Total: c.Total, Done: c.Done, Cached: c.Cached, Ran: c.Ran, Running: min(c.Running, w.e.opt.Jobs)}
+	if w.ran >= minSample {
+		p.Estimate = w.spent / time.Duration(w.ran) * time.Duration(c.Total-c.Done) / time.Duration(w.e.opt.Jobs)
+	}
+	w.e.opt.Sink(p)
 }
 
 // show prints what a tool said although it succeeded: warnings.

@@ -115,10 +115,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stderr, "scratch folder: %s\n", b.Work)
 	}
 	report, err := b.Run(ctx)
-	if err != nil {
+	if report == nil {
 		return err
 	}
-	return write(o, report, stdout)
+	return errors.Join(err, write(o, report, stdout))
 }
 
 // scratch makes the scratch folder and, where none was given, the program.

@@ -88,3 +88,40 @@ func unitIdentities(t *testing.T, units []unit) []string {
 	}
 	return ids
 }
+
+// A unit is one of cargo's unit graph, with the fields that make it what it is.
+type unit struct {
+	PkgID        string          `json:"pkg_id"`
+	Target       unitTarget      `json:"target"`
+	Profile      json.RawMessage `json:"profile"`
+	Platform     *string         `json:"platform"`
+	Mode         string          `json:"mode"`
+	Features     []string        `json:"features"`
+	Dependencies []struct {
+		Index int    `json:"index"`
+		Name  string `json:"extern_crate_name"`
+	} `json:"dependencies"`
+}
+
+type unitTarget struct {
+	Kind []string `json:"kind"`
+	Name string   `json:"name"`
+}
+
+// third says whether the unit is of a crate of a registry.
+func (u unit) third() bool { return strings.HasPrefix(u.PkgID, "registry+") }
+
+// pkg is "serde-1.0.0".
+func (u unit) pkg() string {
+	_, name, _ := strings.Cut(u.PkgID, "#")
+	return strings.Replace(name, "@", "-", 1)
+}
+
+// String is as unitName.
+func (u unit) String() string {
+	name := strings.ReplaceAll(u.Target.Name, "-", "_")
+	if u.Mode == "run-custom-build" {
+		name = "run"
+	}
+	return u.pkg() + " " + name
+}

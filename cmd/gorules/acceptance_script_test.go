@@ -18,7 +18,7 @@ import (
 //	edit FILE OLD NEW              replaces the one place where OLD stands (\n is a newline)
 //	ran LOG NAME=N...              exactly these actions ran, and no others
 //	hits LOG NAME=N...             so many of each came from a cache or were up to date
-//	none LOG                       no action ran, and there were some
+//	[!] none LOG                   no action ran (or some did), and there were some
 //	spared LOG                     no action of a third-party crate ran
 //
 // LOG is an --execution_log_json_file. NAME is a mnemonic, or MNEMONIC@LABEL
@@ -65,12 +65,16 @@ func acceptanceCmds() map[string]func(*testscript.TestScript, bool, []string) {
 			}
 		},
 		"none": func(ts *testscript.TestScript, neg bool, args []string) {
-			usage(ts, !neg && len(args) == 1, "none LOG")
+			usage(ts, len(args) == 1, "[!] none LOG")
 			log := scriptLog(ts, args[0])
 			if len(log) == 0 {
 				ts.Fatalf("%s is empty: it should tell of the actions that were up to date", args[0])
 			}
-			if ran := log.ran(); len(ran) > 0 {
+			ran := log.ran()
+			if neg && len(ran) == 0 {
+				ts.Fatalf("no action ran")
+			}
+			if !neg && len(ran) > 0 {
 				ts.Fatalf("%d actions ran, want none:\n%s", len(ran), ran)
 			}
 		},

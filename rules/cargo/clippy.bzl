@@ -161,7 +161,7 @@ def read_diagnostics(text):
 def _read_lints(plan_ctx):
     data = plan_ctx.data
     seen, parts, cases = {}, [], []
-    errors, warnings, failed = {}, 0, False
+    errors, denied, warnings, failed = {}, 0, 0, False
     for r in data.results:
         exit_code = plan_ctx.text(r.exit_code).strip()
         said = []
@@ -175,6 +175,8 @@ def _read_lints(plan_ctx):
             parts.append(d.text)
             if d.level.startswith("error"):
                 errors[r.package] = errors.get(r.package, 0) + 1
+                if is_lint(d.code):
+                    denied += 1
             elif d.level == "warning":
                 warnings += 1
         if exit_code != "0":
@@ -187,18 +189,24 @@ def _read_lints(plan_ctx):
     xml = plan_ctx.actions.declare_file(name + ".verdict.xml")
     plan_ctx.actions.write(xml, junit([struct(name = label_text(data.label), cases = cases)]))
     if failed:
-        summary = "%s in %s" % (plural(sum_of(errors.values()), "denied lint"), ", ".join(sorted(errors)))
+        broken = sum_of(errors.values()) - denied
+        counts = [plural(n, what) for n, what in [(broken, "error"), (denied, "denied lint")] if n]
+        summary = "%s in %s" % (", ".join(counts) or "clippy failed", ", ".join(sorted(errors)))
     else:
         summary = plural(len(data.results), "target") + (", " + plural(warnings, "warning") if warnings else "")
     return struct(
         status = "FAILED" if failed else "PASSED",
         summary = summary,
         text = text,
-        notes = ["fix: gorules run %s -- --fix" % label_text(data.label)] if failed else [],
+        notes = ["fix: gorules run %s -- --fix" % label_text(data.label)] if denied else [],
         log = run.log,
         xml = xml,
         outputs = [],
     )
+
+def is_lint(code):
+    """Whether a diagnostic's code is a lint's name; the compiler's own errors have E0001 and the like, or none."""
+    return code != "" and not (code[0] == "E" and code[1:].isdigit())
 
 def sum_of(numbers):
     """Their sum."""

@@ -14,6 +14,7 @@ A `world` is what every action of one workspace needs:
     env          the `env` attribute
     profile, features  as cargo names them
     deps         label of the cargo_deps, for messages
+    consumed     whether another workspace builds this one
 
 `compiled` maps a unit's id to its outputs:
 
@@ -300,6 +301,7 @@ def _script_explain(unit, deps):
     return {
         "ENOENT": (who + " looked for {path}, which is not declared. A library: host_library(name = \"...\", module = \"...\") in WORKSPACE and " +
                    "libs = [\"@...\"] on cargo_deps %s. A program: host_tool and tools = [\"@...\"]. A path it only has to be told: env = {\"%s/NAME\": \"...\"}") % (deps, unit.package),
+        "ENOENT PATH": who + " looked for the program {rest}, which is not declared: host_tool(name = \"{rest}\") in WORKSPACE and tools = [\"@{rest}\"] on cargo_deps %s" % deps,
         "ENOENT /w": who + " looked for {path}, which is not declared. A file outside the package: srcs = [\"//:{rest}\"] on the cargo_package",
         "ENETUNREACH": (who + " wanted to connect to {address}; actions have no network. Fetch the file with http_archive in WORKSPACE, " +
                         "or tell the script not to with env = {\"%s/NAME\": \"...\"} on cargo_deps %s") % (unit.package, deps),

@@ -87,6 +87,7 @@ def _instrumented_value(value):
             env = options.env,
             profile = options.profile,
             instrument = True,
+            cap_lints = options.cap_lints,
         ),
     )
     return struct(

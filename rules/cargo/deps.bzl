@@ -3,8 +3,9 @@
 load(":compile.bzl", "closure", "declare_units", "show_members")
 load(":package.bzl", "config_flags", "dirname", "label_text", "relative")
 load(":plan.bzl", "plan_options", "plan_units")
-load(":planning.bzl", "call_files", "declare_planning", "planning_inputs", "print_cfgs", "read_call", "read_manifests")
+load(":planning.bzl", "call_files", "declare_planning", "planning_inputs", "print_cfgs", "read_call", "read_manifests", "selection_flags")
 load(":providers.bzl", "CargoPlanInfo", "CargoVendorInfo", "CcToolchainInfo", "HostFilesInfo", "RustToolchainInfo")
+load(":verdict.bzl", "plural")
 
 def _files(targets):
     files = []
@@ -40,6 +41,7 @@ def make_world(ctx):
         env = ctx.attr.env,
         profile = ctx.attr.profile,
         deps = label_text(ctx.label),
+        consumed = bool(ctx.label.workspace_name),
         folders = [],
         srcs = [],
     )
@@ -77,7 +79,7 @@ def _impl(ctx):
     return [
         DefaultInfo(files = depset([tree])),
         SummaryInfo(planned = plan),
-        CargoPlanInfo(plan = plan, world = world, asked = struct(inputs = inputs)),
+        CargoPlanInfo(plan = plan, world = world, asked = struct(inputs = inputs, flags = selection_flags(ctx))),
     ]
 
 def _plan_cfgs(plan_ctx):
@@ -113,6 +115,7 @@ def _plan_deps(plan_ctx):
         config = config,
         env = world.env,
         profile = world.profile,
+        cap_lints = world.consumed,
     )
     graphs = {g: read_call(plan_ctx, calls[g]) for g in ["build", "test", "check"]}
     units = plan_units(metadata, graphs, manifests, options)
@@ -161,7 +164,7 @@ def _summary(units, third):
         if u.mode == "build" and u.kind != "custom-build":
             crates["%s v%s" % (u.package, u.version)] = True
     twice = len(forms(units))
-    text = "%d crates, each compiled once" % len(crates)
+    text = "%s, each compiled once" % plural(len(crates), "crate")
     return text + "; %d in two forms" % twice if twice else text
 
 def forms(units):

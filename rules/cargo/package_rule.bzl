@@ -8,11 +8,13 @@ load(":planning.bzl", "call_files", "graph_call", "read_call")
 load(":providers.bzl", "CargoPackageInfo", "CargoPlanInfo")
 
 _RUN = """#!/bin/bash
-# Runs the one program of %s.
+# Runs the program of %s: the only one, or the package's default-run.
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 programs=("$here"/%s/bin/*)
+chosen=("$here"/%s/bin/%s)
+[ ! -f "${chosen[0]}" ] || programs=("${chosen[@]}")
 if [ ${#programs[@]} -ne 1 ] || [ ! -e "${programs[0]}" ]; then
-    echo "%s has ${#programs[@]} programs: choose one with bins = [\\"...\\"]:" >&2
+    echo "%s has ${#programs[@]} programs: choose one with default-run in Cargo.toml, or with bins = [\\"...\\"]:" >&2
     printf '    %%s\\n' "${programs[@]##*/}" >&2
     exit 2
 fi
@@ -23,18 +25,18 @@ def _impl(ctx):
     deps = ctx.attr.deps[CargoPlanInfo]
     world = with_fields(deps.world, srcs = ctx.files.srcs)
     tree = ctx.actions.declare_directory(ctx.label.name)
+    script = ctx.actions.declare_file(ctx.label.name + ".run")
     graph = None
     if ctx.attr.members:
         words = ["build"]
         for m in ctx.attr.members:
             words += ["--package", m]
         tools = world.rust.rustc + world.rust.cargo + world.rust.runtime
-        profile = [] if world.profile == "dev" else ["--profile", world.profile]
         graph = graph_call(
             ctx.actions,
             ctx.label.name + ".plan/build",
             words,
-            profile,
+            deps.asked.flags,
             "Planning %s" % label_text(ctx.label),
             tools,
             deps.asked.inputs,
@@ -43,12 +45,13 @@ def _impl(ctx):
     plan = ctx.actions.plan(
         inputs = call_files([graph]) if graph else [],
         waits = [deps.plan],
-        outputs = [tree],
+        outputs = [tree, script],
         data = struct(
             deps_plan = deps.plan,
             world = world,
             graph = graph,
             tree = tree,
+            script = script,
             label = ctx.label,
             bins = ctx.attr.bins,
         ),
@@ -56,8 +59,6 @@ def _impl(ctx):
         mnemonic = "CargoPlan",
         progress_message = "Planning %s" % label_text(ctx.label),
     )
-    script = ctx.actions.declare_file(ctx.label.name + ".run")
-    ctx.actions.write(script, _RUN % (label_text(ctx.label), ctx.label.name, label_text(ctx.label)), is_executable = True)
     return [
         DefaultInfo(
             files = depset([tree]),
@@ -109,6 +110,11 @@ def _plan_package(plan_ctx):
     tree = plan_ctx.actions.declare_directory(data.label.name + ".tree")
     plan_ctx.actions.tree(tree, _shipped(units, compiled, shipped, data.bins, data.label))
     plan_ctx.bind(data.tree, tree)
+    chosen = {units.packages[m].get("default_run"): True for m in own if units.packages[m].get("default_run")}
+    name, text = data.label.name, label_text(data.label)
+    script = plan_ctx.actions.declare_file(name + ".run.sh")
+    plan_ctx.actions.write(script, _RUN % (text, name, name, list(chosen)[0] if len(chosen) == 1 else "", text), is_executable = True)
+    plan_ctx.bind(data.script, script)
     return struct(
         units = units,
         compiled = compiled,

@@ -10,7 +10,7 @@ load(":graph.bzl", "for_host", "identify", "read_graph")
 load(":package.bzl", "config_env", "config_flags", "config_linker", "dirname", "has_harness", "lint_flags")
 load(":rustc_args.bzl", "UNIT_DIR", "needs_upstream_objects", "output_files", "rustc_argv", "rustc_env", "source_path")
 
-def plan_options(root, host, cfgs, config = {}, env = {}, profile = "dev", instrument = False):
+def plan_options(root, host, cfgs, config = {}, env = {}, profile = "dev", instrument = False, cap_lints = False):
     """What decides command lines besides the graphs.
 
     Args:
@@ -21,6 +21,8 @@ def plan_options(root, host, cfgs, config = {}, env = {}, profile = "dev", instr
       env: the `env` attribute: "NAME" or "package/NAME" to value.
       profile: cargo's name of the profile.
       instrument: whether members are compiled for coverage.
+      cap_lints: whether members are compiled as cargo compiles dependencies:
+        a warning is neither shown nor denied.
     """
     return struct(
         root = root,
@@ -33,6 +35,7 @@ def plan_options(root, host, cfgs, config = {}, env = {}, profile = "dev", instr
         env = env,
         profile = profile,
         instrument = instrument,
+        cap_lints = cap_lints,
     )
 
 def plan_units(metadata, graphs, manifests, options):

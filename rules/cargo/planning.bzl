@@ -60,11 +60,9 @@ def planning_inputs(ctx, prefix, vendor):
     ]
     return depset(direct + vendor.crates.values())
 
-def selection_flags(ctx):
-    """cargo's flags for the profile and features that a cargo_deps names."""
+def feature_flags(ctx):
+    """cargo's flags for the features that a cargo_deps names."""
     flags = []
-    if ctx.attr.profile != "dev":
-        flags += ["--profile", ctx.attr.profile]
     if ctx.attr.all_features:
         flags.append("--all-features")
     if not ctx.attr.default_features:
@@ -72,6 +70,11 @@ def selection_flags(ctx):
     if ctx.attr.features:
         flags += ["--features", ",".join(ctx.attr.features)]
     return flags
+
+def selection_flags(ctx):
+    """cargo's flags for the profile and features that a cargo_deps names."""
+    profile = [] if ctx.attr.profile == "dev" else ["--profile", ctx.attr.profile]
+    return profile + feature_flags(ctx)
 
 def cargo_call(actions, name, words, what, tools, inputs, root):
     """Runs cargo in the sandbox.
@@ -138,13 +141,12 @@ def declare_planning(ctx, world, inputs):
     name = ctx.label.name + ".plan/"
     tools = world.rust.rustc + world.rust.cargo + world.rust.runtime
     flags = selection_flags(ctx)
-    feature_flags = [f for f in flags if not f.startswith("--profile") and f != ctx.attr.profile]
     where = " of %s" % label_text(ctx.label)
     calls = {
         "metadata": cargo_call(
             ctx.actions,
             name + "metadata",
-            ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", world.rust.host] + feature_flags,
+            ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", world.rust.host] + feature_flags(ctx),
             "Reading the packages" + where,
             tools,
             inputs,
@@ -212,8 +214,12 @@ def read_call(plan_ctx, call):
 def explain_refusal(command, said):
     """Text for a cargo that refused to plan: its own words and the way out."""
     lines = [l for l in said.split("\n") if not l.startswith("note: The following environment variables")]
+    outside = said.partition("failed to read `")[2].partition("`")[0]
     if "--locked" in said or "lock file" in said and "needs to be updated" in said:
         todo = "Cargo.lock is out of step with a Cargo.toml. Run `cargo update --workspace` (or any cargo command without --locked), then build again."
+    elif outside and not outside.startswith("/w/") and not outside.startswith("/vendor/"):
+        todo = ("A path dependency leads out of the folder of the WORKSPACE file, where nothing is seen. Move the package below it, " +
+                "move WORKSPACE up to a folder that holds both, or depend on the package through git or a registry.")
     elif "no matching package" in said or "failed to load source" in said:
         todo = "A package that Cargo.lock names is not vendored. Run `gorules fetch`."
     else:

@@ -46,7 +46,7 @@ CargoPlanInfo = provider(
     fields = {
         "plan": "Planned; its value is what _plan_deps of deps.bzl returns",
         "world": "struct of what every action of the workspace needs (compile.bzl)",
-        "asked": "struct(inputs): what cargo plans from",
+        "asked": "struct(inputs, flags): what cargo plans from, and its flags for profile and features",
     },
 )
 

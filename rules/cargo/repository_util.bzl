@@ -36,6 +36,9 @@ def link_copy(rctx, source, target):
     run(rctx, ["mkdir", "-p", str(rctx.path(parent or "."))], "mkdir")
     result = rctx.execute(["cp", "-al", str(source), str(rctx.path(target))])
     if result.return_code != 0:
+        # Another file system, or another user's files. A folder that was begun
+        # must go: cp would make its copy inside of it.
+        rctx.delete(target)
         run(rctx, ["cp", "-a", str(source), str(rctx.path(target))], "cp")
 
 def with_closure(rctx, paths):

@@ -207,7 +207,7 @@ def rustc_argv(node, pkg, id, externs, options, lints, harness, primary):
         a += ["--extern", "%s%s=%s/%s" % (modifiers, name, UNIT_DIR, file)]
     if node["kind"] == "proc-macro":
         a += ["--extern", "proc_macro"]
-    if not is_path_package(pkg):
+    if not is_path_package(pkg) or options.cap_lints and node["mode"] != "check":
         a += ["--cap-lints", "allow"]
     return a + options.rustflags
 

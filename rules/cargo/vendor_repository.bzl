@@ -82,7 +82,7 @@ def _take_vendored(rctx, packages):
         run(rctx, ["mv", str(folder), str(rctx.path(p.folder))], "mv")
         if p.git:
             digest = run(rctx, ["sh", "-c", _GIT_DIGEST, "sh", str(rctx.path(p.folder))], "sha256sum").split(" ")[0]
-            rctx.lock("%s %s" % (p.source, p.folder), "sha256:" + digest)
+            rctx.lock("%s@%s" % (p.folder, p.source.replace("#", "@")), "sha256:" + digest)
         else:
             said = json.decode(rctx.read(p.folder + "/.cargo-checksum.json")).get("package")
             if said != p.checksum:
@@ -90,6 +90,8 @@ def _take_vendored(rctx, packages):
     rctx.delete("vendored")
 
 def _impl(rctx):
+    if not rctx.path(rctx.attr.lockfile).exists:
+        fail("there is no %s: run `cargo generate-lockfile` in the workspace's folder, and commit the file" % rctx.path(rctx.attr.lockfile).basename)
     packages = read_lock(rctx.read(rctx.attr.lockfile), str(rctx.attr.lockfile))
     archives = _cached_archives(rctx)
     found = {p.folder: _verified(rctx, p, archives) for p in packages if not p.git}

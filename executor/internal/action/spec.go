@@ -59,7 +59,8 @@ type Spec struct {
 	// Explain tells, after a refused access (see sandbox.Access), how to allow
 	// it: text with the verbs {path}, {address}. A key is the error ("ENOENT"),
 	// or the error and a folder ("ENOENT /w") for paths below it, of which the
-	// text may name the rest: {rest}.
+	// text may name the rest: {rest}. "ENOENT PATH" is for a program that was
+	// found in no folder of PATH: {rest} is its name.
 	Explain map[string]string
 
 	Write    *Write

@@ -253,6 +253,16 @@ def _forget(p):
 
 bad = rule(implementation = _bad)
 
+def _itself(ctx):
+    o = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.plan(outputs = [o], data = o, implementation = _bind_itself)
+    return DefaultInfo(files = depset([o]))
+
+def _bind_itself(p):
+    p.bind(p.data, p.data)
+
+itself = rule(implementation = _itself)
+
 def _closure(ctx):
     x = 1
     def f(p):
@@ -261,10 +271,11 @@ def _closure(ctx):
 
 closure = rule(implementation = _closure)
 -- BUILD --
-load(":defs.bzl", "bad", "closure", "planned_test")
+load(":defs.bzl", "bad", "closure", "itself", "planned_test")
 planned_test(name = "t")
 bad(name = "bad")
 closure(name = "closure")
+itself(name = "itself")
 `
 
 func TestPlan(t *testing.T) {
@@ -308,6 +319,10 @@ func TestPlanErrors(t *testing.T) {
 	w := newWorld(t, plans)
 	_, err := w.producer("//:bad").Plan.F(t.Context(), action.PlanInput{})
 	if err == nil || !strings.Contains(err.Error(), "without binding its output bazel-out/k8-fastbuild/bin/bad") || !strings.Contains(err.Error(), "BUILD:3:4") {
+		t.Errorf("err = %v", err)
+	}
+	_, err = w.producer("//:itself").Plan.F(t.Context(), action.PlanInput{})
+	if err == nil || !strings.Contains(err.Error(), "itself is bound to itself") {
 		t.Errorf("err = %v", err)
 	}
 	w.failsWith("//:closure", "f is a closure")

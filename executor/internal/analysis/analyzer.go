@@ -103,6 +103,9 @@ func Conflicts(targets []*Configured) error {
 	seen := map[string]*bzl.File{}
 	for _, c := range targets {
 		for _, f := range c.Files.Files() {
+			if path.IsAbs(f.Path) {
+				continue // a place in its own action's root, in no folder of everybody's
+			}
 			old := seen[f.Path]
 			if old != nil && old.Artifact != f.Artifact {
 				return targetError(c.Target, &hinted{

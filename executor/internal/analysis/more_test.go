@@ -81,10 +81,19 @@ def _out(ctx):
     return [DefaultInfo(files = depset([f, tree]))]
 
 out = rule(implementation = _out)
+
+def _far(ctx):
+    d = ctx.actions.declare_directory(ctx.label.name, at = "/far")
+    ctx.actions.run(executable = "/bin/far", outputs = [d], arguments = [ctx.label.name])
+    return [DefaultInfo(files = depset([d]))]
+
+far = rule(implementation = _far)
 -- BUILD --
-load(":defs.bzl", "out")
+load(":defs.bzl", "far", "out")
 out(name = "a")
 out(name = "b")
+far(name = "far1")
+far(name = "far2")
 label_flag(name = "lf", build_setting_default = ":a")
 config_setting(name = "is_b", flag_values = {":lf": ":b"})
 config_setting(name = "empty")
@@ -103,6 +112,10 @@ func TestConflictsAndSharedSources(t *testing.T) {
 	}
 	if err := analysis.Conflicts([]*analysis.Configured{a, a}); err != nil {
 		t.Errorf("a target conflicts with itself: %v", err)
+	}
+	// As two cargo_deps are: each at the same place of roots of their own.
+	if err := analysis.Conflicts([]*analysis.Configured{w.get("//:far1"), w.get("//:far2")}); err != nil {
+		t.Errorf("outputs that are laid out nowhere conflict: %v", err)
 	}
 	if a.Files.Files()[1].Artifact != b.Files.Files()[1].Artifact {
 		t.Error("equal source trees are two artifacts")

@@ -269,6 +269,8 @@ func (c *planContext) bind(_ *starlark.Thread, args starlark.Tuple, kwargs []sta
 		return nil, fmt.Errorf("bind: %s is not an output of this plan", promised.Path)
 	case c.bound[promised.Artifact] != nil:
 		return nil, fmt.Errorf("bind: %s is bound already", promised.Path)
+	case promised.Artifact == f.Artifact:
+		return nil, fmt.Errorf("bind: %s is bound to itself; bind it to a file that an action of this plan makes", promised.Path)
 	case promised.Artifact.Dir != f.Artifact.Dir:
 		return nil, fmt.Errorf("bind: %s and %s must both be files or both directories", promised, f)
 	}

@@ -27,7 +27,6 @@ func BenchmarkSandbox(b *testing.B) {
 		edit func(*sandbox.Plan)
 	}{
 		{"tmpfs root", func(*sandbox.Plan) {}},
-		{"root dir", func(p *sandbox.Plan) { p.RootDir = b.TempDir() }},
 		{"loopback", func(p *sandbox.Plan) { p.Loopback = true }},
 		{"overlay", func(p *sandbox.Plan) {
 			p.Mounts = append(p.Mounts, sandbox.Mount{Target: "/w", Source: b.TempDir(), Kind: sandbox.Overlay})

@@ -22,12 +22,6 @@ func (pl *Plan) check() error {
 	if len(pl.Argv) == 0 || !strings.Contains(pl.Argv[0], "/") {
 		return bad("argv[0] has to be a path, not %q", strings.Join(pl.Argv[:min(1, len(pl.Argv))], ""))
 	}
-	if pl.RootDir != "" && !path.IsAbs(pl.RootDir) {
-		return bad("root directory %q is not absolute", pl.RootDir)
-	}
-	if len(pl.ExtraFiles) > maxFDs-2 {
-		return bad("%d extra files, at most %d are possible", len(pl.ExtraFiles), maxFDs-2)
-	}
 	inside := []string{}
 	seen := map[string]bool{}
 	for _, m := range pl.Mounts {

@@ -56,9 +56,8 @@ type compiler struct {
 	rw     uint64
 }
 
-// compile turns a plan into what pid 1 executes. extra is the number of extra
-// files, which follow the streams in the descriptors sent along.
-func compile(pl *Plan, out, errw output, firstExtra, extra int) (*program, error) {
+// compile turns a plan into what pid 1 executes.
+func compile(pl *Plan, out, errw output) (*program, error) {
 	if err := pl.check(); err != nil {
 		return nil, err
 	}
@@ -70,7 +69,7 @@ func compile(pl *Plan, out, errw output, firstExtra, extra int) (*program, error
 		c.loopback()
 	}
 	c.pivot()
-	c.streams(out, errw, firstExtra, extra)
+	c.streams(out, errw)
 	c.limits()
 	var reopen []int
 	for _, o := range []output{out, errw} {
@@ -80,7 +79,7 @@ func compile(pl *Plan, out, errw output, firstExtra, extra int) (*program, error
 	}
 	c.landlock(c.write, reopen)
 	c.step("close descriptors", "")
-	c.call(unix.SYS_CLOSE_RANGE, noReg, imm(3+extra), imm(int(^uint32(0))), imm(0))
+	c.call(unix.SYS_CLOSE_RANGE, noReg, imm(3), imm(int(^uint32(0))), imm(0))
 	c.step("change to directory", pl.dir())
 	c.call(unix.SYS_CHDIR, noReg, c.str(pl.dir()))
 	c.confine()
@@ -112,23 +111,19 @@ func (c *compiler) root(pl *Plan) error {
 		c.mount("tmpfs", scratchDir, "tmpfs", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV,
 			"size="+strconv.FormatInt(pl.TmpBytes, 10))
 	}
-	if pl.RootDir == "" {
-		c.scratchTree("root", 0o755)
-	} else {
-		c.hostTree(pl.RootDir, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
-	}
+	c.scratchTree("root", 0o755)
 	c.step("mount the root", "")
 	c.call(unix.SYS_MOVE_MOUNT, noReg, regOf(regTree), c.str(""), imm(unix.AT_FDCWD), c.str(newDir), imm(unix.MOVE_MOUNT_F_EMPTY_PATH))
 	c.call(unix.SYS_FCNTL, regRoot, regOf(regTree), imm(unix.F_DUPFD_CLOEXEC), imm(0))
 
 	c.mounts = pl.allMounts()
-	plain := pl.RootDir == "" && len(pl.Symlinks) == 0
+	plain := len(pl.Symlinks) == 0
 	dirs, files, links := slices.Clone(pl.Dirs), pl.allFiles(), pl.Symlinks
 	dirs = append(dirs, pl.dir(), pl.home())
 	// First what lies in the root itself, while it is writable.
 	for _, s := range links {
 		if !c.covered(s.Path) {
-			c.link(s, plain, pl.RootDir != "")
+			c.link(s, plain)
 		}
 	}
 	for _, d := range dirs {
@@ -138,7 +133,7 @@ func (c *compiler) root(pl *Plan) error {
 	}
 	for _, f := range files {
 		if !c.covered(f.Path) {
-			c.file(f, plain, pl.RootDir != "")
+			c.file(f, plain)
 		}
 	}
 	isFile := make([]bool, len(c.mounts))
@@ -165,7 +160,7 @@ func (c *compiler) root(pl *Plan) error {
 	}
 	for _, s := range links {
 		if c.covered(s.Path) {
-			c.link(s, false, false)
+			c.link(s, false)
 		}
 	}
 	for _, d := range dirs {
@@ -178,7 +173,7 @@ func (c *compiler) root(pl *Plan) error {
 	}
 	for _, f := range files {
 		if c.covered(f.Path) {
-			c.file(f, false, false)
+			c.file(f, false)
 		}
 	}
 	c.step("make the root read-only", "")
@@ -265,33 +260,26 @@ func (c *compiler) mkdirs(d string, plain bool) {
 	c.close(regTmp)
 }
 
-func (c *compiler) link(s Symlink, plain, mayExist bool) {
+func (c *compiler) link(s Symlink, plain bool) {
 	parent, leaf := path.Split(s.Path)
 	c.mkdirs(path.Clean(parent), plain)
 	c.step("create symbolic link", s.Path)
 	c.openIn(regTmp, regRoot, parent, unix.O_PATH|unix.O_DIRECTORY, 0)
-	in := c.call(unix.SYS_SYMLINKAT, noReg, c.str(s.Target), regOf(regTmp), c.str(leaf))
-	if mayExist {
-		in.tolerate(int(unix.EEXIST))
-	}
+	c.call(unix.SYS_SYMLINKAT, noReg, c.str(s.Target), regOf(regTmp), c.str(leaf))
 	c.close(regTmp)
 	c.made[s.Path] = true
 }
 
-// file creates f. A file that is there already stays: in a RootDir it may be a
-// hard link into the store. mayFail accepts a root that cannot be written.
-func (c *compiler) file(f File, plain, mayFail bool) {
+// file creates f. A file that is there already stays: in a mount it may be a
+// hard link into the store.
+func (c *compiler) file(f File, plain bool) {
 	c.mkdirs(path.Dir(f.Path), plain)
 	c.step("create file", f.Path)
 	mode := uint64(0o644)
 	if f.Exec {
 		mode = 0o755
 	}
-	in := c.openIn(regTmp, regRoot, f.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
-	in.tolerate(int(unix.EEXIST))
-	if mayFail {
-		in.tolerate(int(unix.EEXIST), int(unix.EROFS))
-	}
+	c.openIn(regTmp, regRoot, f.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode).tolerate(int(unix.EEXIST))
 	// A tolerated failure leaves an invalid descriptor in the register.
 	if len(f.Data) > 0 {
 		c.call(unix.SYS_WRITE, noReg, regOf(regTmp), c.raw(f.Data), imm(len(f.Data))).tolerate(int(unix.EBADF))
@@ -399,26 +387,10 @@ func (c *compiler) pivot() {
 	c.call(unix.SYS_CHDIR, noReg, c.str("/"))
 }
 
-// fdFloor is above every descriptor number an action is given.
-const fdFloor = 128
-
-// streams arranges descriptors 0, 1, 2 and the extra files. With extra files
-// all are moved up first, since they may sit on each other's place.
-func (c *compiler) streams(out, errw output, firstExtra, extra int) {
-	c.step("arrange descriptors", "")
-	up := func(reg int) {
-		if extra == 0 {
-			return // the helper's descriptors are above 2
-		}
-		c.call(unix.SYS_FCNTL, reg, regOf(reg), imm(unix.F_DUPFD_CLOEXEC), imm(fdFloor))
-	}
-	n := max(out.fd, errw.fd, firstExtra+extra-1) + 1
-	for i := range n {
-		up(regFD + i)
-	}
+// streams arranges descriptors 0, 1 and 2; the helper's are above them.
+func (c *compiler) streams(out, errw output) {
 	c.step("open", "/dev/null")
 	c.call(unix.SYS_OPENAT, regTmp, imm(unix.AT_FDCWD), c.str("/dev/null"), imm(unix.O_RDWR|unix.O_CLOEXEC), imm(0))
-	up(regTmp)
 	c.step("arrange descriptors", "")
 	dup := func(reg, to int) { c.call(unix.SYS_DUP3, noReg, regOf(reg), imm(to), imm(0)) }
 	dup(regTmp, 0)
@@ -428,9 +400,6 @@ func (c *compiler) streams(out, errw output, firstExtra, extra int) {
 		} else {
 			dup(regFD+o.fd, i+1)
 		}
-	}
-	for i := range extra {
-		dup(regFD+firstExtra+i, 3+i)
 	}
 }
 

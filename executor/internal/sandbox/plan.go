@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"io"
-	"os"
 	"syscall"
 	"time"
 )
@@ -25,15 +24,9 @@ type Options struct {
 }
 
 // Plan is one process and the root it runs in. All paths inside are absolute
-// and clean; all host paths (Mount.Source, RootDir) are absolute and may
-// contain symbolic links. A Plan is only read by Run and may be shared.
+// and clean; all host paths (Mount.Source) are absolute and may contain
+// symbolic links. A Plan is only read by Run and may be shared.
 type Plan struct {
-	// RootDir, if set, is a host directory mounted read-only as "/". The
-	// caller has populated it, for example with hard links into the store.
-	// Missing mount points, Dirs, Files, Symlinks and fixed /etc files are
-	// created in it and stay, so it must be private to gorules; what is there
-	// already is kept as it is. If RootDir is empty, "/" is a tmpfs.
-	RootDir string
 	// Mounts are applied with parents before children, whatever their order
 	// here. A mount point is created if it is missing and the place where it
 	// belongs is writable or part of the root itself.
@@ -60,9 +53,6 @@ type Plan struct {
 	// both, and then the two streams arrive in the order written. Standard
 	// input is always /dev/null.
 	Stdout, Stderr io.Writer
-	// ExtraFiles become descriptors 3, 4, ... of the process. Never pass a
-	// directory: it would be a way out of the root.
-	ExtraFiles []*os.File
 
 	// Loopback gives the action a network of its own in which 127.0.0.1 and
 	// ::1 work. Otherwise no address is reachable at all. Costs about 0.5 ms.

@@ -41,11 +41,9 @@ const (
 	regTree   = 3  // a detached mount
 	regTarget = 4  // a mount point
 	regRules  = 5  // Landlock ruleset
-	regFD     = 16 // stdout, stderr, extra files
+	regFD     = 16 // stdout, stderr
 	numRegs   = 64 //
 )
-
-const maxFDs = numRegs - regFD
 
 type operand struct {
 	kind uint8

@@ -209,46 +209,20 @@ readlink /l; cat /l/file; cat /etc/extra; ls -A $HOME; pwd; umask`)
 	}
 }
 
-func TestRootDir(t *testing.T) {
+// A hostile link in the root must not lead what the plan creates out of it.
+func TestLinksStayInside(t *testing.T) {
 	p := newPool(t, 1, sandbox.Options{})
-	root, outside := t.TempDir(), t.TempDir()
-	stored := filepath.Join(t.TempDir(), "stored")
-	for _, err := range []error{
-		os.Mkdir(filepath.Join(root, "etc"), 0o755),
-		os.WriteFile(stored, []byte("from the store\n"), 0o644),
-		os.Link(stored, filepath.Join(root, "etc/passwd")),
-		// A hostile input: creating a mount point must not follow it out.
-		os.Symlink("/host"+outside, filepath.Join(root, "evil")),
-		os.Symlink("../../../../.."+outside, filepath.Join(root, "evil2")),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 2 { // the second time everything is there
-		plan := shell("cat /etc/passwd; (echo x >/etc/passwd) 2>/dev/null || echo ro; (echo x >/new) 2>/dev/null || echo ro; cat /etc/hosts; echo x >/link/x")
-		plan.RootDir = root
-		plan.Symlinks = []sandbox.Symlink{{Path: "/link", Target: "out"}}
-		out := t.TempDir()
-		plan.Mounts = append(plan.Mounts, sandbox.Mount{Target: "/out", Source: out, Kind: sandbox.BindRW})
-		want(t, p, plan, "from the store\nro\nro\n127.0.0.1 localhost gorules\n::1 localhost")
-		if _, err := os.Stat(filepath.Join(out, "x")); err != nil {
-			t.Errorf("round %d: %v", i, err)
-		}
-	}
-	for _, d := range []string{"/evil/d", "/evil2/d"} {
+	outside := t.TempDir()
+	for _, target := range []string{"/host" + outside, "../../../../.." + outside} {
 		plan := shell("true")
-		plan.RootDir = root
-		plan.Dirs = []string{d}
+		plan.Symlinks = []sandbox.Symlink{{Path: "/evil", Target: target}}
+		plan.Dirs = []string{"/evil/d"}
 		if _, err := p.Run(context.Background(), plan); err == nil {
-			t.Errorf("a directory behind a dangling link was created")
+			t.Errorf("a directory behind the dangling link to %s was created", target)
 		}
 	}
 	if es, err := os.ReadDir(outside); err != nil || len(es) != 0 {
 		t.Errorf("the plan escaped from its root: %v %v", es, err)
-	}
-	if b, _ := os.ReadFile(stored); string(b) != "from the store\n" {
-		t.Errorf("the store was written: %q", b)
 	}
 }
 
@@ -260,25 +234,15 @@ func TestStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	plan := shell("echo out; echo reopened >>/dev/stdout; echo err >&2; echo extra >&3")
+	plan := shell("echo out; echo reopened >>/dev/stdout; echo err >&2")
 	var stderr bytes.Buffer
-	plan.Stdout, plan.Stderr, plan.ExtraFiles = f, &stderr, []*os.File{w}
+	plan.Stdout, plan.Stderr = f, &stderr
 	if res, err := p.Run(context.Background(), plan); err != nil || !res.OK() {
 		t.Fatal(res, err)
 	}
-	_ = w.Close()
-	var extra bytes.Buffer
-	if _, err := extra.ReadFrom(r); err != nil {
-		t.Fatal(err)
-	}
 	b, _ := os.ReadFile(name)
-	if string(b) != "out\nreopened\n" || stderr.String() != "err\n" || extra.String() != "extra\n" {
-		t.Errorf("got %q %q %q", b, stderr.String(), extra.String())
+	if string(b) != "out\nreopened\n" || stderr.String() != "err\n" {
+		t.Errorf("got %q %q", b, stderr.String())
 	}
 	plan = shell("seq 1 200000")
 	var big bytes.Buffer

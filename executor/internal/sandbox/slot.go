@@ -173,7 +173,7 @@ func (s *slot) run(ctx context.Context, plan *Plan, grace time.Duration, killed 
 			err = fmt.Errorf("sandbox: output of the action: %w", e)
 		}
 	}()
-	prog, err := compile(plan, st.out, st.err, st.firstExtra, len(plan.ExtraFiles))
+	prog, err := compile(plan, st.out, st.err)
 	if err != nil {
 		return Result{}, err
 	}

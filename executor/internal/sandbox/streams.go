@@ -14,11 +14,10 @@ import (
 // streams are the descriptors that travel to the helper with a plan, and the
 // goroutines that copy output.
 type streams struct {
-	fds        []int // owned
-	out, err   output
-	firstExtra int
-	copies     int
-	done       chan error
+	fds      []int // owned
+	out, err output
+	copies   int
+	done     chan error
 }
 
 func openStreams(pl *Plan) (*streams, error) {
@@ -31,12 +30,6 @@ func openStreams(pl *Plan) (*streams, error) {
 		st.err = st.out
 	} else if st.err, err = st.add(pl.Stderr); err != nil {
 		return nil, st.abandon(err)
-	}
-	st.firstExtra = len(st.fds)
-	for _, f := range pl.ExtraFiles {
-		if err := st.dup(f); err != nil {
-			return nil, st.abandon(err)
-		}
 	}
 	return st, nil
 }

@@ -346,6 +346,27 @@ func TestCircularPromiseEnds(t *testing.T) {
 	}
 }
 
+func TestPromisesBoundToEachOther(t *testing.T) {
+	promise := func(name string) (*action.Spec, *action.Artifact) {
+		plan := &action.Spec{Mnemonic: "plan"}
+		return plan, &action.Artifact{Path: name, Producer: plan}
+	}
+	p1, a := promise("a")
+	p2, b := promise("b")
+	for plan, bind := range map[*action.Spec][2]*action.Artifact{p1: {a, b}, p2: {b, a}} {
+		plan.Plan = &action.Plan{Outputs: bind[:1], F: func(context.Context, action.PlanInput) (*action.PlanResult, error) {
+			return &action.PlanResult{Bind: map[*action.Artifact]*action.Artifact{bind[0]: bind[1]}}, nil
+		}}
+	}
+	s, err := build(t, newFake(), schedule.Options{}, a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fl := s.Failure(a); fl == nil || !strings.Contains(fl.Error(), "bound to it") {
+		t.Errorf("failure %v", fl)
+	}
+}
+
 func TestEqualActionsRunOnce(t *testing.T) {
 	f := newFake()
 	var want []*action.Artifact

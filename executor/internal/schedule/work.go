@@ -279,6 +279,21 @@ func (m internalDone) apply(ctx context.Context, s *Scheduler) {
 	s.settle(ctx, n)
 }
 
+// circular reports whether a, with what a plan is about to bind, would stand for
+// itself. It is asked before any alias is set: every walk along them ends.
+func (s *Scheduler) circular(a *action.Artifact, bind map[*action.Artifact]*action.Artifact) bool {
+	seen := map[*action.Artifact]bool{}
+	for a != nil && !seen[a] {
+		seen[a] = true
+		next := bind[a]
+		if c := s.cells[a]; next == nil && c != nil {
+			next = c.alias
+		}
+		a = next
+	}
+	return a != nil
+}
+
 type planDone struct {
 	n   *node
 	r   *action.PlanResult
@@ -299,6 +314,10 @@ func (m planDone) apply(ctx context.Context, s *Scheduler) {
 	for _, a := range n.spec.Plan.Outputs {
 		if m.r.Bind[a] == nil {
 			s.fail(ctx, n, &Failure{Spec: n.spec, Err: fmt.Errorf("the plan promised %s and did not bind it", a.Path)})
+			return
+		}
+		if s.circular(a, m.r.Bind) {
+			s.fail(ctx, n, &Failure{Spec: n.spec, Err: fmt.Errorf("the plan bound %s to a promise that is bound to it", a.Path)})
 			return
 		}
 	}

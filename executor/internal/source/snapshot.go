@@ -31,7 +31,6 @@ type Snapshot struct {
 	trees map[string]*treeAnswer // by Source.Key
 	blobs map[digest.Digest]string
 	roots map[string]Key // immutable roots
-	env   map[string]string
 }
 
 type fileAnswer struct {

@@ -62,7 +62,8 @@ type bed struct {
 }
 
 // Run measures. Projects that fail are left out of the rows and named in
-// Failures; the error is for what makes the whole run pointless.
+// Failures; the error is for what makes the whole run pointless. When ctx ends,
+// the report holds the pairs that were complete by then, beside the error.
 func (b *Bench) Run(ctx context.Context) (*Report, error) {
 	r := &Report{Machine: machine(ctx, b.Gorules), BusyFrom: b.BusyFrom}
 	if err := b.tiny(ctx); err != nil {
@@ -74,7 +75,7 @@ func (b *Bench) Run(ctx context.Context) (*Report, error) {
 		bed, err := b.prepare(ctx, p)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil, err
+				return r, err
 			}
 			r.fail(b, p.Name, 0, err)
 			continue
@@ -82,19 +83,24 @@ func (b *Bench) Run(ctx context.Context) (*Report, error) {
 		beds = append(beds, bed)
 		units[p.Name] = bed.units
 	}
-	// Rounds are the outer loop, so that a drift of the machine falls on all projects.
+	err := b.rounds(ctx, r, beds)
+	r.Rows = Summarise(r.Pairs, units, b.BusyFrom)
+	return r, err
+}
+
+// rounds is the outer loop, so that a drift of the machine falls on all projects.
+func (b *Bench) rounds(ctx context.Context, r *Report, beds []*bed) error {
 	for round := 1; round <= b.Rounds; round++ {
 		for _, bed := range beds {
 			if err := b.round(ctx, r, bed, round); err != nil {
 				if ctx.Err() != nil {
-					return nil, err
+					return err
 				}
 				r.fail(b, bed.Name, round, err)
 			}
 		}
 	}
-	r.Rows = Summarise(r.Pairs, units, b.BusyFrom)
-	return r, nil
+	return nil
 }
 
 func (r *Report) fail(b *Bench, project string, round int, err error) {

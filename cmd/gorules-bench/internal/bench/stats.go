@@ -36,6 +36,17 @@ func (p Pair) Ratio() float64 {
 	return g / c
 }
 
+// CPU returns the processor time of each side in seconds, without charges.
+func (p Pair) CPU() (gorules, cargo float64) {
+	for _, s := range p.Gorules {
+		gorules += s.CPU.Seconds()
+	}
+	for _, s := range p.Cargo {
+		cargo += s.CPU.Seconds()
+	}
+	return gorules, cargo
+}
+
 // Foreign is the largest share of foreign CPU in any run of the pair.
 func (p Pair) Foreign() float64 {
 	most := -1.0
@@ -77,6 +88,7 @@ type Row struct {
 	Ratio   float64 `json:"ratio"` // median of the pairs' ratios, not the ratio of the medians
 	Min     float64 `json:"ratio_min"`
 	Max     float64 `json:"ratio_max"`
+	CPU     float64 `json:"cpu_ratio"`     // median; hardly moves when the machine is busy, and cannot see a wait
 	Busy    int     `json:"busy_pairs"`    // pairs in which the machine was busy with something else
 	Foreign float64 `json:"foreign_cores"` // the largest foreign share; negative where unknown
 	Charge  float64 `json:"charge_s"`      // median
@@ -104,11 +116,14 @@ func Summarise(pairs []Pair, units map[string]int, busyFrom float64) []Row {
 	var rows []Row
 	for _, k := range order {
 		r := Row{Measure: k.m, Project: k.p, Units: units[k.p], Pairs: len(groups[k]), Foreign: -1}
-		var gs, cs, ratios, charges []float64
+		var gs, cs, ratios, cpus, charges []float64
 		for _, p := range groups[k] {
 			g, c := p.Wall()
 			gs, cs = append(gs, g), append(cs, c)
 			ratios = append(ratios, p.Ratio())
+			if g, c := p.CPU(); c > 0 {
+				cpus = append(cpus, g/c)
+			}
 			charges = append(charges, p.Charge.Seconds())
 			f := p.Foreign()
 			if f >= busyFrom {
@@ -116,7 +131,7 @@ func Summarise(pairs []Pair, units map[string]int, busyFrom float64) []Row {
 			}
 			r.Foreign = max(r.Foreign, f)
 		}
-		r.Gorules, r.Cargo, r.Ratio, r.Charge = median(gs), median(cs), median(ratios), median(charges)
+		r.Gorules, r.Cargo, r.Ratio, r.CPU, r.Charge = median(gs), median(cs), median(ratios), median(cpus), median(charges)
 		r.Min, r.Max = slices.Min(ratios), slices.Max(ratios)
 		rows = append(rows, r)
 	}

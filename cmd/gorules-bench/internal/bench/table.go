@@ -8,7 +8,7 @@ import (
 )
 
 // header names the columns of both tables.
-var header = []string{"project", "units", "gorules s", "cargo s", "ratio", "min - max", "aim", "pairs", "foreign CPUs"}
+var header = []string{"project", "units", "gorules s", "cargo s", "ratio", "min - max", "aim", "CPU ratio", "pairs", "foreign CPUs"}
 
 // cells are the columns of a Row.
 func (r Row) cells() []string {
@@ -18,7 +18,7 @@ func (r Row) cells() []string {
 	}
 	return []string{
 		r.Project, fmt.Sprint(r.Units), seconds(r.Gorules), seconds(r.Cargo), fmt.Sprintf("%.2f", r.Ratio),
-		fmt.Sprintf("%.2f - %.2f", r.Min, r.Max), fmt.Sprintf("%.2f", r.Measure.Aim()), fmt.Sprint(r.Pairs), foreign,
+		fmt.Sprintf("%.2f - %.2f", r.Min, r.Max), fmt.Sprintf("%.2f", r.Measure.Aim()), fmt.Sprintf("%.2f", r.CPU), fmt.Sprint(r.Pairs), foreign,
 	}
 }
 
@@ -43,6 +43,7 @@ func (r *Report) notes() []string {
 	out := []string{
 		fmt.Sprintf("%d CPUs, %s, %s, %s, %s.", r.Machine.CPUs, r.Machine.OS, r.Machine.Rustc, r.Machine.Gorules, orNone(r.Machine.Cover)),
 		"ratio = gorules / cargo, the median over pairs run back to back; seconds are medians, for scale only.",
+		"CPU ratio = the same of processor time, which hardly moves when the machine is busy, but does not see a CPU that waits.",
 	}
 	busy := 0
 	for _, row := range r.Rows {

@@ -212,6 +212,11 @@ type lockfile struct {
 }
 
 func (p *Project) readLock() error {
+	if data, err := os.ReadFile(filepath.Join(p.Dir, ".gitignore")); err == nil {
+		for line := range strings.Lines(string(data)) {
+			p.Ignored = p.Ignored || strings.TrimPrefix(strings.TrimSpace(line), "/") == "Cargo.lock"
+		}
+	}
 	data, err := os.ReadFile(filepath.Join(p.Dir, "Cargo.lock"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -234,11 +239,6 @@ func (p *Project) readLock() error {
 		}
 		if _, ok := hostNeeds[k.Name]; ok && !slices.Contains(p.Sys, k.Name) {
 			p.Sys = append(p.Sys, k.Name)
-		}
-	}
-	if data, err := os.ReadFile(filepath.Join(p.Dir, ".gitignore")); err == nil {
-		for line := range strings.Lines(string(data)) {
-			p.Ignored = p.Ignored || strings.TrimPrefix(strings.TrimSpace(line), "/") == "Cargo.lock"
 		}
 	}
 	return nil

@@ -253,8 +253,22 @@ func ruleText(d executor.RuleDoc) string {
 			b.WriteString(wrap(a.Doc, "      ", 80))
 		}
 	}
-	fmt.Fprintf(&b, "\nExample:\n%s\n", indentText(example(d), "    "))
+	title, text := "Example", example(d)
+	if d.Example == "" && strings.Contains(d.Doc, "    "+d.Name+"(") { // the text above has one
+		title, text = "Loaded by", loadLine(d)
+	}
+	if text != "" {
+		fmt.Fprintf(&b, "\n%s:\n%s\n", title, indentText(text, "    "))
+	}
 	return b.String()
+}
+
+// loadLine makes a rule known to a file; "" for rules that need no load.
+func loadLine(d executor.RuleDoc) string {
+	if d.Load == "" {
+		return ""
+	}
+	return fmt.Sprintf("load(%q, %q)", d.Load, d.Name)
 }
 
 // example returns the rule's own, or the shortest call that loads.
@@ -263,8 +277,8 @@ func example(d executor.RuleDoc) string {
 		return strings.Trim(d.Example, "\n")
 	}
 	var b strings.Builder
-	if d.Load != "" {
-		fmt.Fprintf(&b, "load(%q, %q)\n\n", d.Load, d.Name)
+	if load := loadLine(d); load != "" {
+		b.WriteString(load + "\n\n")
 	}
 	fmt.Fprintf(&b, "%s(\n    name = %q,\n", d.Name, strings.TrimPrefix(strings.TrimPrefix(d.Name, "cargo_"), "rust_"))
 	for _, a := range d.Attributes {

@@ -99,6 +99,9 @@ func (c *command) contents(p *cargoinit.Project, file string) string {
 	crates := "the crates of Cargo.lock"
 	if p.Locked {
 		crates = fmt.Sprintf("%d crates of Cargo.lock", p.Crates)
+		if p.Crates == 1 {
+			crates = "1 crate of Cargo.lock"
+		}
 	}
 	return rust + ", the host's C toolchain, " + crates
 }
@@ -112,7 +115,7 @@ func (c *command) sayNext(p *cargoinit.Project, dir string) {
 		if p.FmtCheck != "" {
 			c.say(":fmt is part of it, since %s checks the format.\n", p.FmtCheck)
 		} else {
-			c.say(":fmt is not part of it (tags = [\"manual\"]) until you know that `gorules test //:fmt` passes.\n")
+			c.say(":fmt is not part of it: try `gorules test //:fmt`, and delete its tags = [\"manual\"] where it passes.\n")
 		}
 		c.say("BUILD has the strict lines as comments; `gorules init --strict` writes them live.\n")
 	}
@@ -135,7 +138,11 @@ func (c *command) sayNext(p *cargoinit.Project, dir string) {
 	if !p.Locked {
 		c.say("  cargo generate-lockfile     # there is no Cargo.lock yet; gorules never writes one\n")
 	}
-	c.say("  gorules test //...          # everything: format, lints, tests, coverage\n")
+	what := "lints, tests, coverage"
+	if c.opts.strict || p.FmtCheck != "" {
+		what = "format, " + what
+	}
+	c.say("  gorules test //...          # everything: %s\n", what)
 	c.say("  gorules build //:%s\n", p.PackageName().Name)
 }
 

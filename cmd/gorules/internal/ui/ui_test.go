@@ -115,7 +115,7 @@ func TestVerdict(t *testing.T) {
 		{"cached", true, []event.Event{event.TargetDone{Target: l, Test: true, Cached: true, Status: event.Passed, Summary: "3 tests", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
 			"//:x  PASSED  3 tests; cached    1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
 		{"passed with warnings", true, []event.Event{event.TargetDone{Target: l, Test: true, Status: event.Passed, Text: "warning: unused\n", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
-			"==== //:x PASSED ====\nwarning: unused\n//:x  PASSED    1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
+			"==== //:x PASSED ====\nwarning: unused\n//:x  PASSED      1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
