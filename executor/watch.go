@@ -171,6 +171,7 @@ func (w *watcher) fail(d schedule.Done) {
 			w.shown[f.Reason] = true
 		}
 	}
+	f.Reason = strings.ReplaceAll(f.Reason, action.Abs(binPrefix)+"/", binLink+"/")
 	if w.shown[f.Stderr] { // one mistake in a file that several actions compile
 		f.Stderr = ""
 	} else if f.Stderr != "" {
