@@ -15,7 +15,7 @@ load(":package.bzl", "label_text")
 load(":package_rule.bzl", "member_packages")
 load(":providers.bzl", "CargoPackageInfo", "CoverageInfo", "HostFilesInfo")
 load(":sources.bzl", "rust_sources")
-load(":test.bzl", "declare_test", "doctest_job", "test_job", "test_roots")
+load(":test.bzl", "declare_test", "doctest_job", "test_job", "test_roots", "test_timeout")
 load(":verdict.bzl", "declare_verdict", "junit")
 
 _PROFILES = "/profiles"
@@ -43,7 +43,8 @@ def _impl(ctx):
         args = ctx.attr.args,
         env = ctx.attr.env,
         files = ctx.files.data + tools,
-        timeout = 900,
+        size = ctx.attr.size,
+        timeout = test_timeout(ctx),
         doctests = ctx.attr.doctests,
         exclude = ctx.attr.exclude,
         floor = ctx.attr.min_line_coverage,

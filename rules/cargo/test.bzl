@@ -16,6 +16,10 @@ _TIMEOUT_OF_SIZE = {"small": "short", "medium": "moderate", "large": "long", "en
 # The exit code of a program that was stopped when its time was over, as of timeout(1).
 _TIMED_OUT = "124"
 
+def test_timeout(ctx):
+    """Seconds that one test program may take, by `timeout` or else `size`."""
+    return _TIMEOUTS[ctx.attr.timeout or _TIMEOUT_OF_SIZE[ctx.attr.size]]
+
 def _impl(ctx):
     package = ctx.attr.package[CargoPackageInfo]
     tools = []
@@ -26,7 +30,8 @@ def _impl(ctx):
         args = ctx.attr.args,
         env = ctx.attr.env,
         files = ctx.files.data + tools,
-        timeout = _TIMEOUTS[ctx.attr.timeout or _TIMEOUT_OF_SIZE[ctx.attr.size]],
+        size = ctx.attr.size,
+        timeout = test_timeout(ctx),
         doctests = ctx.attr.doctests,
     )
     programs = ctx.actions.declare_directory(ctx.label.name + ".programs")
@@ -202,8 +207,12 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
     env = dict(job.env, **directive_env(unit, own))
     env["LD_LIBRARY_PATH"] = library_path(job, printed)
     env.update({
+        "TEST_SIZE": settings.size,
+        # Empty, and gone afterwards.
+        "HOME": "/tmp/home",
         "TEST_SRCDIR": "/w",
         "TEST_TARGET": label_text(settings.label),
+        "TEST_TIMEOUT": str(options.timeout or settings.timeout),
         "TEST_TMPDIR": "/tmp",
         "TEST_WORKSPACE": "_main",
         "BAZEL_TEST": "1",
@@ -218,6 +227,20 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         argv = doctest_argv(unit, own, [printed[s] for s in unit.scripts], test_args)
     else:
         argv = test_args
+    who, label = unit_title(unit), label_text(settings.label)
+    sees = who + " looked for {path}. A test sees its package's files and what %s names in data and tools: " % label
+    explain = {
+        "ENOENT": sees + "add data = [\"//...\"] or tools = [\"@...\"]",
+        "ENOENT /w": sees + "add data = [\"//:{rest}\"]",
+        "ENOENT PATH": who + " looked for the program {rest}, which is not declared: host_tool(name = \"{rest}\") in WORKSPACE and tools = [\"@{rest}\"] on %s" % label,
+
+        # The search path of libraries is longer than what is there.
+        "ENOENT /rust": "",
+        "ENOENT /rust/bin": who + " looked for {rest} of the Rust toolchain, which tests do not see",
+        "ENOENT /unit": "",
+        "ENETUNREACH": unit_title(unit) + " wanted to connect to {address}: tests have a loopback and no other network",
+    }
+    explain["ENOENT " + job.package_root] = who + " looked for {path}, which is not there, or which .gitignore leaves out"
     result = struct(
         title = job.title,
         kind = job.kind,
@@ -241,14 +264,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         test = True,
         mnemonic = "TestRunner",
         progress_message = "Testing %s" % job.title,
-        explain = {
-            "ENOENT": ("%s looked for {path}. A test sees its package's files and what %s names in data and tools: " +
-                       "add data = [\"//...\"] or tools = [\"@...\"]") % (unit_title(unit), label_text(settings.label)),
-            # The search path of libraries is longer than what is there.
-            "ENOENT /rust": "",
-            "ENOENT /unit": "",
-            "ENETUNREACH": unit_title(unit) + " wanted to connect to {address}: tests have a loopback and no other network",
-        },
+        explain = explain,
     )
     return result
 
