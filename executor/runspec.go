@@ -12,6 +12,7 @@ import (
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/loading"
+	"gorules/executor/internal/source"
 )
 
 // RunSpec says how to start the one target of req, which Build has built: its
@@ -122,6 +123,19 @@ func (e *Engine) Fetch(ctx context.Context) error {
 	}
 	if err := repos.FetchAll(ctx); err != nil {
 		return e.userError(err)
+	}
+	// Digests now, so that no build has to wait for them.
+	s := &session{e: e, digests: source.LoadCache(e.digestsPath())}
+	defer s.close()
+	sources := source.New(s.digests)
+	for _, name := range repos.Used() {
+		v, err := repos.View(ctx, name)
+		if err != nil {
+			return e.userError(err)
+		}
+		if err := sources.Warm(v.Root); err != nil {
+			return environment("@%s: %w", name, err)
+		}
 	}
 	return nil
 }

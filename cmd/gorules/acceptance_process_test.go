@@ -52,7 +52,7 @@ func TestProcessesAreTheLogs(t *testing.T) {
 		}
 	})
 	t.Run("edited", func(t *testing.T) {
-		if err := editFile(filepath.Join(space, "crates/hello/src/main.rs"), "\nfn main", "\n// Edited.\nfn main"); err != nil {
+		if err := editFile(filepath.Join(space, "crates/hello/src/main.rs"), "\nfn main", "\n// Traced.\nfn main"); err != nil {
 			t.Fatal(err)
 		}
 		trace, log := gorules(t, "edited")

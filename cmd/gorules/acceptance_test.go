@@ -16,7 +16,8 @@ import (
 // TestAcceptance runs testdata/acceptance/*.txtar: what must run again, and
 // what must not, when the example's files and flags change. The scripts use the
 // real engine and the real cargo, and share one disk cache that holds the
-// example's whole gate, so that they compile only what they change.
+// example's whole gate, so that they compile only what they change. So a change
+// whose actions are counted must be made by one test alone.
 func TestAcceptance(t *testing.T) { runAcceptance(t, "acceptance", warm(t)) }
 
 // example is the workspace that the acceptance tests build.

@@ -142,6 +142,7 @@ def _declare_compile(actions, world, plan, compiled, unit, show):
         files = _declare_outputs(actions, unit, "")
         actions.plan(
             waits = job.waits,
+            expects = job.inputs,
             outputs = files.values(),
             data = struct(job = job, promised = files),
             implementation = _compile_after_scripts,
@@ -238,6 +239,7 @@ def _declare_run(actions, world, plan, compiled, unit):
     if job.waits:
         actions.plan(
             waits = job.waits,
+            expects = job.inputs,
             outputs = [out_dir, stdout],
             data = struct(job = job, out_dir = out_dir, stdout = stdout),
             implementation = _run_after_scripts,

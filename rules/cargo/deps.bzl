@@ -66,6 +66,7 @@ def _impl(ctx):
         implementation = _plan_cfgs,
         mnemonic = "CargoPlan",
     )
+
     # At a place of its own: crates are for other targets, not to be laid out for people.
     tree = ctx.actions.declare_directory(ctx.label.name, at = "/crates")
     plan = ctx.actions.plan(
@@ -163,6 +164,8 @@ def _summary(units, third):
         u = units.units[id]
         if u.mode == "build" and u.kind != "custom-build":
             crates["%s v%s" % (u.package, u.version)] = True
+    if not crates:
+        return "no third-party crate"
     twice = len(forms(units))
     text = "%s, each compiled once" % plural(len(crates), "crate")
     return text + "; %d in two forms" % twice if twice else text

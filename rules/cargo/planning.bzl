@@ -34,11 +34,9 @@ for f in "$PWD"/**/Cargo.toml; do
     printf '\\n%s%s\\n' "$1" "$f"
     cat "$f"
 done
-for f in /vendor/*/Cargo.toml; do
-    if grep -q '^\\[lints' "$f"; then
-        printf '\\n%s%s\\n' "$1" "$f"
-        sed -n '/^\\[lints/,$p' "$f"
-    fi
+grep -l '^\\[lints' /vendor/*/Cargo.toml | while read -r f; do
+    printf '\\n%s%s\\n' "$1" "$f"
+    sed -n '/^\\[lints/,$p' "$f"
 done
 """
 

@@ -18,7 +18,7 @@ def _wanted(rctx):
     """What is asked for: struct(channel, path, why), empty where nothing is."""
     if rctx.attr.channel:
         return struct(channel = rctx.attr.channel, path = "", why = "channel of rust_toolchain(name = \"%s\")" % own_name(rctx))
-    for name in ["rust-toolchain.toml", "rust-toolchain"]:
+    for name in ["rust-toolchain", "rust-toolchain.toml"]:  # rustup's order
         file = rctx.path(str(rctx.workspace_root) + "/" + name)
         rctx.watch(file)
         if file.exists:
@@ -36,14 +36,15 @@ def _from_rustup(rctx, rustup, wanted):
         words = [rustup, "which", "--toolchain", wanted.channel, "rustc"]
     result = rctx.execute(
         words,
-        environment = {"RUSTUP_AUTO_INSTALL": "0"},
+        environment = {"RUSTUP_AUTO_INSTALL": "0", "RUST_BACKTRACE": "0"},
         working_directory = str(rctx.workspace_root),
     )
     if result.return_code != 0:
         if wanted.channel:
             fail(("the Rust toolchain %s, which %s asks for, is not installed: run `rustup toolchain install %s`") %
                  (wanted.channel, wanted.why, wanted.channel))
-        fail("rustup has no default toolchain: run `rustup default stable`, or write a rust-toolchain.toml\n%s" % result.stderr.strip())
+        fail("rustup has no toolchain for %s: install the one that it names, run `rustup default stable`, or write a rust-toolchain.toml there\n%s" %
+             (rctx.workspace_root, result.stderr.strip()))
     return result.stdout.strip().removesuffix("/bin/rustc")
 
 def _from_path(rctx, rustc, wanted):

@@ -240,7 +240,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         "ENOENT /unit": "",
         "ENETUNREACH": unit_title(unit) + " wanted to connect to {address}: tests have a loopback and no other network",
     }
-    explain["ENOENT " + job.package_root] = who + " looked for {path}, which is not there, or which .gitignore leaves out"
+    explain.setdefault("ENOENT " + job.package_root, who + " looked for {path}, which is not there, or which .gitignore leaves out")
     result = struct(
         title = job.title,
         kind = job.kind,

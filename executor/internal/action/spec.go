@@ -127,6 +127,10 @@ type Plan struct {
 	Inputs  []*Artifact // F gets their text; at most a few megabytes
 	Waits   []*Spec     // other plans whose Value F gets
 	Outputs []*Artifact // promised: F must bind each
+
+	// Expects are what the actions that F will declare are going to need, as far
+	// as that is known. They are made early, and matter as much as the plan does.
+	Expects Inputs
 	F       func(ctx context.Context, in PlanInput) (*PlanResult, error)
 }
 

@@ -21,13 +21,13 @@ func (p *planned) Hash() (uint32, error) { return starlark.String(p.spec.Positio
 
 // plan is ctx.actions.plan.
 func (x *actions) plan(thread *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var inputs, waits, outputs, data, mnemonic, message starlark.Value
+	var inputs, waits, outputs, data, mnemonic, message, expects starlark.Value
 	var f starlark.Callable
 	if len(args) > 0 {
 		return nil, fmt.Errorf("plan: takes keyword arguments only")
 	}
 	err := starlark.UnpackArgs("plan", nil, kwargs, "implementation", &f, "inputs?", &inputs, "waits?", &waits, "outputs?", &outputs,
-		"data?", &data, "mnemonic?", &mnemonic, "progress_message?", &message)
+		"data?", &data, "mnemonic?", &mnemonic, "progress_message?", &message, "expects?", &expects)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,13 @@ func (x *actions) plan(thread *starlark.Thread, args starlark.Tuple, kwargs []st
 	p.F = call.run
 	spec.Plan = p
 	spec.Inputs = &inputSet{files: ins}
+	if isSet(expects) {
+		expected := &inputSet{}
+		if err := expected.add("plan: expects", expects); err != nil {
+			return nil, err
+		}
+		p.Expects = expected
+	}
 	if err := x.register(spec, outs...); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

@@ -320,6 +320,10 @@ func Copy(fsys *fsx.FS, src, dst string, executable bool) error {
 		return err
 	}
 	defer in.Close()
+	if executable { // as in write: no child may inherit the file while it can be written to
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+	}
 	out, err := fsys.Create(dst, perm(executable))
 	if err != nil {
 		return err

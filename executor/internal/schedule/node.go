@@ -156,6 +156,9 @@ func (s *Scheduler) demand(ctx context.Context, n *node) {
 		s.needs(n, s.wantArtifact(ctx, a, p))
 	})
 	if n.spec.Plan != nil {
+		// What the plan's actions will need is as urgent as they will be, and can
+		// be made before the plan says so.
+		eachExpected(n.spec, func(a *action.Artifact) { s.wantArtifact(ctx, a, p+1) })
 		for _, w := range n.spec.Plan.Waits {
 			m := s.want(ctx, w, p)
 			switch {
@@ -234,6 +237,13 @@ func eachInput(spec *action.Spec, f func(*action.Artifact)) {
 	}
 }
 
+// eachExpected calls f for every artifact that spec's plan expects its actions to need.
+func eachExpected(spec *action.Spec, f func(*action.Artifact)) {
+	if spec.Plan.Expects != nil {
+		spec.Plan.Expects.Each(func(in action.Input) bool { f(in.Artifact); return true })
+	}
+}
+
 // raise gives n and what it still waits for a higher priority.
 func (s *Scheduler) raise(n *node, priority int) {
 	n.priority = priority
@@ -258,6 +268,12 @@ func (s *Scheduler) raise(n *node, priority int) {
 		for _, w := range n.spec.Plan.Waits {
 			up(s.nodes[w])
 		}
+		p++
+		eachExpected(n.spec, func(a *action.Artifact) {
+			if c := s.resolve(a); c != nil {
+				up(c.maker)
+			}
+		})
 	}
 }
 

@@ -319,6 +319,42 @@ func TestPlanFollowsAnother(t *testing.T) {
 	}
 }
 
+// While the gate holds the only slot, "needed" and "other" come to wait for it.
+// Only the plan knows that a long way goes through "needed".
+func TestPlanExpects(t *testing.T) {
+	f := newFake()
+	started := make(chan struct{})
+	f.source = func(p string) {
+		if p == "late" {
+			<-started
+		}
+	}
+	f.run["gate"] = func(_ context.Context, b *action.Bound, _ func(string, action.Content)) (*schedule.Outcome, error) {
+		close(started)
+		time.Sleep(50 * time.Millisecond)
+		return success(b), nil
+	}
+	_, gate := spec("gate", src("s"))
+	_, other := spec("other", src("late"))
+	_, needed := spec("needed", src("late"))
+	plan := &action.Spec{Mnemonic: "plan"}
+	promised := &action.Artifact{Path: "promised", Producer: plan}
+	plan.Plan = &action.Plan{
+		Inputs: []*action.Artifact{gate}, Outputs: []*action.Artifact{promised},
+		Expects: action.InputList{{Path: "/w/needed", Artifact: needed}},
+		F: func(context.Context, action.PlanInput) (*action.PlanResult, error) {
+			_, made := spec("made", needed)
+			return &action.PlanResult{Bind: map[*action.Artifact]*action.Artifact{promised: made}}, nil
+		}}
+	_, user := spec("user", promised)
+	if _, err := build(t, f, schedule.Options{Jobs: 1}, other, user); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(f.ran[:2], []string{"gate", "needed"}) {
+		t.Errorf("ran %v, want needed before other", f.ran)
+	}
+}
+
 func TestPlanThatForgetsAnOutput(t *testing.T) {
 	plan := &action.Spec{Mnemonic: "plan"}
 	promised := &action.Artifact{Path: "promised", Producer: plan}

@@ -95,6 +95,12 @@ func (s *Snapshot) frozen(dir string, links int) (t *tree.Tree, plain bool, err 
 	return t, plain, err
 }
 
+// Warm digests everything below an immutable root, so that the Cache knows it.
+func (s *Snapshot) Warm(root string) error {
+	_, _, err := s.frozen(root, 0)
+	return err
+}
+
 func (s *Snapshot) frozenFile(p string) (d digest.Digest, executable bool, err error) {
 	k, err := lstat(p)
 	if err != nil {
