@@ -136,7 +136,7 @@ func (b *building) run(ctx context.Context) error {
 		return cmp.Or(analyzeErr, error(&Error{Kind: AnalysisFailed, Err: errors.New("nothing to do")}))
 	}
 	if err := b.choose(configured); err != nil {
-		return err
+		return cmp.Or(analyzeErr, loadErr, err) // no tests, maybe because none could be analyzed
 	}
 	if err := analysis.Conflicts(slices.DeleteFunc(slices.Clone(configured), func(c *analysis.Configured) bool { return c == nil })); err != nil {
 		return b.e.userError(err)

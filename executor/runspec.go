@@ -46,6 +46,7 @@ func (e *Engine) RunSpec(ctx context.Context, req BuildRequest) (RunSpec, error)
 		return RunSpec{}, err
 	}
 	defer b.close()
+	b.watch.quiet = true // Build has said all
 	exe, err := b.layRunnable(ctx, s, c.Executable.Artifact, s.analyzer.RunfilesAt("/runfiles", c.Runfiles))
 	if err != nil {
 		return RunSpec{}, err

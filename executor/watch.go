@@ -31,6 +31,7 @@ type watcher struct {
 	failed  []*schedule.Failure
 	refusal error           // of this machine, see hostRefuses
 	shown   map[string]bool // texts shown already: a warning appears once
+	quiet   bool            // what succeeded was shown by an earlier command
 	outputs []event.Event   // what a later command with nothing to do shows again
 	spent   time.Duration   // by actions that ran
 	ran     int
@@ -97,7 +98,7 @@ func (w *watcher) progress(c schedule.Counts) {
 
 // show prints what a tool said although it succeeded: warnings.
 func (w *watcher) show(owner label.Label, text string, cached bool) {
-	if strings.TrimSpace(text) == "" || w.shown[text] {
+	if w.quiet || strings.TrimSpace(text) == "" || w.shown[text] {
 		return
 	}
 	w.shown[text] = true
