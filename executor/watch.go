@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -71,7 +72,7 @@ func (w *watcher) done(d schedule.Done) {
 		w.ran++
 	}
 	entry := journal.New(d.Bound)
-	entry.SetOutputs(o.Outputs)
+	entry.SetOutputs(withStreams(d.Spec, o))
 	entry.Runner, entry.CacheHit, entry.ExitCode = o.Runner, o.Cached, o.ExitCode
 	entry.Start, entry.Wall = o.Start, o.Wall
 	w.entries = append(w.entries, entry)
@@ -94,6 +95,21 @@ func (w *watcher) progress(c schedule.Counts) {
 		p.Estimate = w.spent / time.Duration(w.ran) * time.Duration(c.Total-c.Done) / time.Duration(w.e.opt.Jobs)
 	}
 	w.e.opt.Sink(p)
+}
+
+// withStreams is an action's outputs together with those that hold what it printed.
+func withStreams(s *action.Spec, o *schedule.Outcome) map[string]action.Content {
+	out := maps.Clone(o.Outputs)
+	if out == nil {
+		out = map[string]action.Content{}
+	}
+	if s.Stdout != nil {
+		out[action.Abs(s.Stdout.Path)] = o.Stdout
+	}
+	if s.Stderr != nil {
+		out[action.Abs(s.Stderr.Path)] = o.Stderr
+	}
+	return out
 }
 
 // show prints what a tool said although it succeeded: warnings.
