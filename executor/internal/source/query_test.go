@@ -99,13 +99,13 @@ const rustIncludes = `include(?:_str|_bytes)?!\s*\(\s*"([^"]+)"|#\[path\s*=\s*"(
 
 func TestMentioned(t *testing.T) {
 	files := map[string]string{
-		"p/src/lib.rs":   `#![doc = include_str!("../README.md")] const X: &[u8] = include_bytes!( "../../shared/data.bin" ); include!("gen.inc"); include_str!("../../none.md");`,
+		"p/src/lib.rs":   `#![doc = include_str!("../README.md")] const X: &[u8] = include_bytes!( "../../static/data.bin" ); include!("gen.inc"); include_str!("../../none.md");`,
 		"p/src/a/mod.rs": `include_str!("deep.md")`,
 		"p/tests/x.rs":   `include_str!("fixtures/t.md") include_str!("/etc/passwd") include_str!("../../../../outside") include_str!("..")`,
 		"p/notes.txt":    `include_str!("CHANGES.md")`,
 		"p/src/path.rs":  `#[path = "other/LICENSE-MIT"] mod x;`,
 		"p/README.md":    "r", "p/CHANGES.md": "c", "p/src/a/deep.md": "d", "p/src/deep.md": "", "p/tests/fixtures/t.md": "t", "p/tests/fixtures/u.md": "u",
-		"p/other/LICENSE-MIT": "m", "p/src/gen.inc": "", "shared/data.bin": "b", "shared/more.bin": "", "README.md": "",
+		"p/other/LICENSE-MIT": "m", "p/src/gen.inc": "", "static/data.bin": "b", "static/more.bin": "", "README.md": "",
 		"outside": "",
 	}
 	dir := lay(t, files)
@@ -117,9 +117,9 @@ func TestMentioned(t *testing.T) {
 	s := snapshot(t)
 	wantList(t, "mentioned", show(t, resolve(t, s, src())),
 		"p/README.md", "p/notes.txt", "p/other/LICENSE-MIT", "p/src/a/deep.md", "p/src/a/mod.rs", "p/src/gen.inc", "p/src/lib.rs", "p/src/path.rs",
-		"p/tests/fixtures/t.md", "p/tests/x.rs", "shared/data.bin")
-	if e, _ := resolve(t, s, src()).Lookup("shared/data.bin"); e.Kind != tree.File || e.File != of("b") {
-		t.Errorf("shared/data.bin = %+v", e)
+		"p/tests/fixtures/t.md", "p/tests/x.rs", "static/data.bin")
+	if e, _ := resolve(t, s, src()).Lookup("static/data.bin"); e.Kind != tree.File || e.File != of("b") {
+		t.Errorf("static/data.bin = %+v", e)
 	}
 	// What was named and absent belongs to the answer.
 	put(t, dir+"/none.md", "")
