@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gorules/executor/event"
+	"gorules/executor/internal/exit"
 	"gorules/executor/label"
 )
 
@@ -31,6 +32,10 @@ type Options struct {
 
 	// LockfileMode is "update" (the default) or "error".
 	LockfileMode string
+
+	// SymlinkPrefix is what the names of the links to outputs begin with, in the
+	// workspace; "" means "gorules-", "/" that there are none.
+	SymlinkPrefix string
 
 	// ExecutionLog, where not "", is the file that gets one JSON object an action.
 	ExecutionLog string
@@ -76,33 +81,24 @@ type WhyEntry struct {
 }
 
 // ErrorKind sorts the errors that the Engine returns; each has one exit code.
-type ErrorKind int
+type ErrorKind = exit.Kind
 
 // The kinds, with Bazel's exit codes.
 const (
-	BuildFailed    ErrorKind = 1
-	BadCommandLine ErrorKind = 2
-	TestsFailed    ErrorKind = 3
-	NoTests        ErrorKind = 4
-	RunFailed      ErrorKind = 6
-	AnalysisFailed ErrorKind = 7
-	Interrupted    ErrorKind = 8
-	Environment    ErrorKind = 36
-	Internal       ErrorKind = 37
+	BuildFailed    = exit.BuildFailed
+	BadCommandLine = exit.BadCommandLine
+	TestsFailed    = exit.TestsFailed
+	NoTests        = exit.NoTests
+	RunFailed      = exit.RunFailed
+	AnalysisFailed = exit.AnalysisFailed
+	Interrupted    = exit.Interrupted
+	Environment    = exit.Environment
+	Internal       = exit.Internal
 )
 
 // Error is an error with its kind. Where its text was already reported as an
 // event, Reported is true and the command line prints nothing more.
-type Error struct {
-	Kind     ErrorKind
-	Err      error
-	Reported bool
-}
-
-func (e *Error) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+type Error = exit.Error
 
 // QueryOptions are the flags of query.
 type QueryOptions struct {

@@ -25,7 +25,9 @@ var layers = []layer{
 	{"executor/label", ""},
 	{"executor/event", "executor/label"},
 	{internal + "digest", ""},
-	{internal + "memo", ""},
+	{internal + "bug", ""},
+	{internal + "exit", ""},
+	{internal + "memo", "bug"},
 	{internal + "fsx", ""},
 
 	// 1: content store; immutable Merkle trees.
@@ -48,14 +50,22 @@ var layers = []layer{
 
 	// 3, back: Bound to results. It knows no Starlark.
 	{internal + "sandbox", ""},
-	{internal + "run", "action cas digest fsx sandbox tree"},
-	{internal + "run/runtest", "action cas digest run tree"},
+	{internal + "run", "action bug cas digest fsx sandbox tree"},
+	{internal + "run/runtest", "action cas digest run sandbox tree"},
 
-	// 4: sole owner of the running graph, which sees Runner and resolver as interfaces.
-	{internal + "schedule", "executor/label executor/event action digest tree"},
+	// 4: sole owner of the running graph, which sees the worker as an interface.
+	{internal + "schedule", "executor/label action bug digest tree"},
+	{internal + "worker", "action cas digest run sandbox schedule tree"},
+
+	// 5: one command with its parts.
+	{internal + "narrate", "executor/label executor/event action bug digest journal schedule"},
+	{internal + "resume", "executor/label journal source"},
+	{internal + "layout", "executor/label action cas digest source tree"},
+	{internal + "command", "executor/label executor/event action analysis bug exit layout narrate resume run sandbox schedule"},
+	{internal + "front", "executor/label executor/event action analysis bug command exit loading repo source"},
 
 	// 5: the Engine wires them.
-	{"executor", "executor/label executor/event digest memo fsx cas tree action source journal bzl loading repo query analysis sandbox run schedule"},
+	{"executor", "executor/label executor/event action analysis bug bzl cas command digest exit front journal layout loading narrate query resume run sandbox schedule source worker"},
 
 	// 6: rule sets, and the command line, which sees the engine's public side alone.
 	{"rules", ""},
@@ -83,7 +93,7 @@ type layer struct{ pkg, may string }
 // may, too.
 var confined = []confinement{
 	// Only the front end, and the engine's reading of a test's verdict, see Starlark values.
-	{"go.starlark.net", []string{internal + "bzl", internal + "loading", internal + "repo", internal + "query", internal + "analysis", "executor"}, true},
+	{"go.starlark.net", []string{internal + "bzl", internal + "loading", internal + "repo", internal + "query", internal + "analysis", internal + "front", "executor"}, true},
 	{"google.golang.org/grpc", nil, false},
 	{"net", []string{internal + "repo", internal + "sandbox"}, true}, // sandbox: the socket to its own helper
 	{"net/http", []string{internal + "repo"}, true},

@@ -12,9 +12,11 @@ import (
 	"runtime"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"gorules/executor/event"
+	"gorules/executor/internal/bug"
+	"gorules/executor/internal/exit"
+	"gorules/executor/internal/front"
+	"gorules/executor/internal/layout"
 	"gorules/executor/internal/sandbox"
 )
 
@@ -27,6 +29,7 @@ func Main() { sandbox.Main() }
 type Engine struct {
 	opt  Options
 	root string // everything outside the workspace
+	id   string // of the workspace, in names of files
 	dir  string // what belongs to this workspace alone
 	lock *os.File
 
@@ -51,57 +54,29 @@ func New(opt Options) (*Engine, error) {
 	if root == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return nil, environment("no place for the cache: %w; set XDG_CACHE_HOME or HOME, or give --output_user_root", err)
+			return nil, exit.OfMachine("no place for the cache: %w; set XDG_CACHE_HOME or HOME, or give --output_user_root", err)
 		}
 		root = filepath.Join(cache, "gorules")
 	}
 	root, err := filepath.Abs(root)
 	if err != nil {
-		return nil, environment("--output_user_root: %w", err)
+		return nil, exit.OfMachine("--output_user_root: %w", err)
 	}
 	ws, err := filepath.EvalSymlinks(opt.Workspace)
 	if err != nil {
-		return nil, environment("workspace: %w", err)
+		return nil, exit.OfMachine("workspace: %w", err)
 	}
 	opt.Workspace = ws
 	if opt.DiskCache == "" {
 		opt.DiskCache = filepath.Join(root, "cache")
 	}
 	sum := sha256.Sum256([]byte(ws))
-	e := &Engine{opt: opt, root: root, dir: filepath.Join(root, "workspaces", hex.EncodeToString(sum[:8]))}
-	if err := os.MkdirAll(e.dir, 0o700); err != nil {
-		return nil, environment("cannot keep anything below %s: %w; give --output_user_root=DIR", root, err)
+	e := &Engine{opt: opt, root: root, id: hex.EncodeToString(sum[:8])}
+	e.dir = filepath.Join(root, "workspaces", e.id)
+	if err := errors.Join(os.MkdirAll(e.dir, 0o700), os.MkdirAll(e.locks(), 0o700)); err != nil {
+		return nil, exit.OfMachine("cannot keep anything below %s: %w; give --output_user_root=DIR", root, err)
 	}
 	return e, nil
-}
-
-// takeLock waits for the lock on this workspace's folder: two commands on one
-// workspace would fetch the same repositories and write the same outputs.
-func (e *Engine) takeLock(ctx context.Context) error {
-	if e.lock != nil {
-		return nil
-	}
-	f, err := os.OpenFile(filepath.Join(e.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return environment("lock: %w", err)
-	}
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-		e.lock = f
-		return nil
-	}
-	e.opt.Sink(event.Phase{Text: "Waiting for another gorules command in this workspace"})
-	got := make(chan error, 1)
-	go func() { got <- unix.Flock(int(f.Fd()), unix.LOCK_EX) }()
-	select {
-	case err = <-got:
-	case <-ctx.Done():
-		return &Error{Kind: Interrupted, Err: context.Cause(ctx)}
-	}
-	if err != nil {
-		return environment("lock: %w", errors.Join(err, f.Close()))
-	}
-	e.lock = f
-	return nil
 }
 
 // Close frees the lock.
@@ -134,26 +109,24 @@ func (e *Engine) onAbort(f func()) {
 
 // Clean removes outputs and state of the workspace; with expunge, everything
 // that is kept for it alone. The cache serves other workspaces too, and stays.
-func (e *Engine) Clean(ctx context.Context, expunge bool) error {
+func (e *Engine) Clean(ctx context.Context, expunge bool) (err error) {
+	defer e.guard(&err)
 	if err := e.takeLock(ctx); err != nil {
 		return err
 	}
-	for _, name := range []string{binLink, logsLink} {
-		p := filepath.Join(e.opt.Workspace, name)
-		if _, err := os.Readlink(p); err != nil {
-			continue // absent, or the user's own
-		}
-		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return environment("clean: %w", err)
-		}
+	if err := layout.Unlink(e.opt.Workspace, e.dir, e.opt.SymlinkPrefix); err != nil {
+		return exit.OfMachine("clean: %w", err)
 	}
-	gone := []string{filepath.Join(e.dir, "bin"), filepath.Join(e.dir, "testlogs"), filepath.Join(e.dir, "state")}
-	if expunge {
-		gone = []string{e.dir}
+	gone := []string{e.dir}
+	if !expunge {
+		gone = nil
+		for _, name := range []string{"bin", "testlogs", "state", "outputs"} {
+			gone = append(gone, filepath.Join(e.dir, name))
+		}
 	}
 	for _, p := range gone {
 		if err := removeAll(p); err != nil {
-			return environment("clean: %w", err)
+			return exit.OfMachine("clean: %w", err)
 		}
 	}
 	return nil
@@ -195,6 +168,33 @@ func serial(s event.Sink) event.Sink {
 	}
 }
 
-func environment(format string, args ...any) *Error {
-	return &Error{Kind: Environment, Err: fmt.Errorf(format, args...)}
+// guard is to be deferred: a fault of gorules is an error with a report.
+func (e *Engine) guard(err *error) {
+	if b := bug.Recovered(recover()); b != nil {
+		*err = b
+	}
+	var fault *bug.Error
+	var known *Error
+	if errors.As(*err, &fault) && !errors.As(*err, &known) {
+		*err = &Error{Kind: Internal, Err: fault}
+	}
+}
+
+// front is where the front end of this workspace finds things.
+func (e *Engine) front() front.Options {
+	return front.Options{Workspace: e.opt.Workspace, Root: e.root, Dir: e.dir, DiskCache: e.opt.DiskCache, Rules: e.opt.Rules,
+		Lockfile: e.opt.LockfileMode, Jobs: e.opt.Jobs, KeepGoing: e.opt.KeepGoing, Sink: e.opt.Sink, Lock: e.lockRepository}
+}
+
+// binaryID tells one build of gorules from another without reading it.
+func binaryID() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	info, err := os.Stat(exe)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d %d", info.Size(), info.ModTime().UnixNano())
 }

@@ -9,36 +9,35 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"gorules/executor/internal/analysis"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/label"
 )
 
 // RuleDocs describes the rules that a .bzl file exports; "" means the native
 // ones, which need no load.
-func (e *Engine) RuleDocs(ctx context.Context, load string) ([]RuleDoc, error) {
-	s, err := e.open(ctx, analysis.Config{})
+func (e *Engine) RuleDocs(ctx context.Context, load string) (out []RuleDoc, err error) {
+	defer e.guard(&err)
+	s, err := e.ask(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
+	defer s.Close()
 	var globals starlark.StringDict
 	if load == "" {
-		globals, err = s.loader.Natives(ctx)
+		globals, err = s.Loader.Natives(ctx)
 	} else {
 		var l label.Label
 		if l, err = label.Parse(load, label.Package{}); err != nil {
 			return nil, &Error{Kind: BadCommandLine, Err: err}
 		}
-		m, merr := s.loader.Module(ctx, l)
+		m, merr := s.Loader.Module(ctx, l)
 		if err = merr; err == nil {
 			globals = m.Globals
 		}
 	}
 	if err != nil {
-		return nil, e.userError(err)
+		return nil, s.Fail(ctx, err)
 	}
-	var out []RuleDoc
 	for _, name := range slices.Sorted(maps.Keys(globals)) {
 		if strings.HasPrefix(name, "_") {
 			continue

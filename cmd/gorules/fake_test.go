@@ -160,7 +160,10 @@ func (f *fake) Info(context.Context) ([]executor.InfoEntry, error) {
 	return []executor.InfoEntry{{Key: "workspace", Value: f.opt.Workspace}, {Key: "release", Value: "gorules test"}}, nil
 }
 
-func (f *fake) RunSpec(_ context.Context, r executor.BuildRequest) (executor.RunSpec, error) {
+func (f *fake) Run(ctx context.Context, r executor.BuildRequest) (executor.RunSpec, error) {
+	if err := f.Build(ctx, r); err != nil {
+		return executor.RunSpec{}, err
+	}
 	if name := r.Patterns[0].Name; name != "hello" {
 		return executor.RunSpec{}, &executor.Error{Kind: executor.BadCommandLine, Err: fmt.Errorf("//:%s is not executable", name)}
 	}

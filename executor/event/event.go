@@ -101,7 +101,11 @@ const (
 	Flaky     Status = "FLAKY"
 	NotBuilt  Status = "NOT BUILT"
 	NotJudged Status = "NOT JUDGED"
-	Skipped   Status = "SKIPPED"
+
+	// NotAttempted is a target whose work was not attempted, because something
+	// else failed first.
+	NotAttempted Status = "NOT ATTEMPTED"
+	Skipped      Status = "SKIPPED"
 )
 
 // TargetDone is one line of the summary.
@@ -128,7 +132,11 @@ type Finished struct {
 	Targets   int
 	Tests     int
 	Failed    int
-	UpToDate  bool // nothing was even looked up: the state file answered
+
+	NotAttempted int // targets, counted apart from Failed
+	NotAnalyzed  int // targets and packages that could not be loaded or analysed, under -k
+
+	UpToDate bool // nothing was even looked up: the state file answered
 }
 
 func (Diagnostic) event()     {}

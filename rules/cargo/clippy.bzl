@@ -194,7 +194,7 @@ def _read_lints(plan_ctx):
         summary = "%s in %s" % (", ".join(counts) or "clippy failed", ", ".join(sorted(errors)))
     else:
         summary = plural(len(data.results), "target") + (", " + plural(warnings, "warning") if warnings else "")
-    return struct(
+    return TestVerdictInfo(
         status = "FAILED" if failed else "PASSED",
         summary = summary,
         text = text,

@@ -244,7 +244,7 @@ def _after_tests(plan_ctx):
     if failed:
         actions.write(lcov, "")
         actions.tree(html, {})
-        return struct(
+        return TestVerdictInfo(
             status = "NOT JUDGED",
             summary = "%s failed" % ", ".join(failed),
             text = "",
@@ -359,7 +359,7 @@ def _report(plan_ctx):
         name = label,
         cases = [struct(name = "line coverage", status = "ok" if judged.passed else "failed", text = text)],
     )]))
-    return struct(
+    return TestVerdictInfo(
         status = "PASSED" if judged.passed else "FAILED",
         summary = judged.summary,
         text = "",

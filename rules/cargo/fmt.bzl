@@ -104,7 +104,7 @@ def _judge(plan_ctx):
     run = declare_verdict(plan_ctx.actions, data.label.name + ".verdict", "".join(parts), bool(bad), "Judging the format of %s" % label_text(data.label))
     xml = plan_ctx.actions.declare_file(data.label.name + ".verdict.xml")
     plan_ctx.actions.write(xml, junit([struct(name = label_text(data.label), cases = cases)]))
-    return struct(
+    return TestVerdictInfo(
         status = "FAILED" if bad else "PASSED",
         summary = "not formatted: %s" % ", ".join(sorted(bad)) if bad else plural(files, "file"),
         text = "".join(parts),

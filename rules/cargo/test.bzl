@@ -346,7 +346,7 @@ def _judge(plan_ctx):
     plan_ctx.actions.write(log, "\n".join([r.text for r in results]))
     xml = plan_ctx.actions.declare_file(label.name + ".test.xml")
     plan_ctx.actions.write(xml, junit([struct(name = r.title, cases = r.cases) for r in results]))
-    return struct(
+    return TestVerdictInfo(
         status = "FAILED" if failed else "PASSED",
         summary = summary_of(results),
         text = "\n".join([r.text + again(label, r) for r in failed]),
@@ -354,6 +354,7 @@ def _judge(plan_ctx):
         log = log,
         xml = xml,
         outputs = [],
+        tests = len([c for r in results for c in r.cases if c.status != "ignored"]),
     )
 
 def again(label, result):

@@ -147,8 +147,17 @@ type PlanResult struct {
 	Bind  map[*Artifact]*Artifact // promised output -> the artifact it is
 	Value any                     // frozen; given to plans that wait for this one
 
+	// Makers tells of the other promised outputs which of Specs makes them: an
+	// action that has them among its outputs, or a plan that promises them in turn.
+	Makers map[*Artifact]*Spec
+
+	// Goals are wanted too where the plan's value is a goal of the command: the
+	// log that a verdict names.
+	Goals []*Artifact
+
 	// Follow, where not nil, is another plan whose value is this one's: a plan
-	// can declare actions and a plan over their results, and be what that is.
+	// can declare actions and a plan over their results, and be what that is. It
+	// runs only where this plan's value is wanted.
 	Follow *Spec
 
 	// Show is text for the user, shown again by commands that find nothing to do.

@@ -129,6 +129,13 @@ func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanRe
 	if next, ok := v.(*planned); ok {
 		r.Value, r.Follow = nil, next.spec
 	}
+	if s, info := bzl.Instance(v); info == bzl.TestVerdictInfo {
+		verdict, err := readVerdict(s)
+		if err != nil {
+			return nil, p.error(err)
+		}
+		r.Goals = verdict.Files()
+	}
 	return r, nil
 }
 

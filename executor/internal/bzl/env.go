@@ -48,7 +48,7 @@ func (e Env) Predeclared() starlark.StringDict {
 	}
 	for _, p := range []*Provider{
 		DefaultInfo, OutputGroupInfo, RunEnvironmentInfo, AnalysisTestResultInfo, AnalysisFailureInfo,
-		InstrumentedFilesInfo, PackageSpecificationInfo, SummaryInfo, TestResultsInfo,
+		InstrumentedFilesInfo, PackageSpecificationInfo, SummaryInfo, TestResultsInfo, TestVerdictInfo,
 	} {
 		d[p.Name()] = p
 	}

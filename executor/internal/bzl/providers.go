@@ -34,6 +34,9 @@ var (
 	// executable: verdict is what ctx.actions.plan returned.
 	TestResultsInfo = NewProvider("TestResultsInfo", "verdict")
 
+	// TestVerdictInfo is what such a plan returns: what the test came to.
+	TestVerdictInfo = NewProvider("TestVerdictInfo", "status", "summary", "text", "notes", "log", "xml", "outputs", "tests")
+
 	// SummaryInfo gives a target's line in the summary a text: planned is what
 	// ctx.actions.plan returned, its value a struct with the field summary.
 	SummaryInfo = NewProvider("SummaryInfo", "planned")

@@ -176,6 +176,9 @@ func (l *Loader) scope(ctx context.Context, p label.Package) (bzl.Scope, error) 
 	return bzl.Scope{Package: p, Repo: m}, err
 }
 
+// Loaded returns a package if it was loaded already.
+func (l *Loader) Loaded(p label.Package) (*Package, bool) { return l.packages.Peek(p) }
+
 // noSuchTarget words the error for a name that a package does not declare.
 func (l *Loader) noSuchTarget(ctx context.Context, p *Package, lab label.Label) error {
 	if err := l.crossing(ctx, lab); err != nil {

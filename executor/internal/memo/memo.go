@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"gorules/executor/internal/bug"
 )
 
 // A Group is a set of caches whose computations may wait for one another;
@@ -110,6 +112,22 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	return zero, err
 }
 
+// Peek returns the value of key if it was computed already.
+func (c *Cache[K, V]) Peek(key K) (v V, ok bool) {
+	c.group.mu.Lock()
+	defer c.group.mu.Unlock()
+	e := c.entries[key]
+	if e == nil {
+		return v, false
+	}
+	select {
+	case <-e.done:
+		return e.value, e.err == nil
+	default:
+		return v, false
+	}
+}
+
 // start begins the computation of key; the group is locked.
 func (c *Cache[K, V]) start(ctx context.Context, key K) *entry[V] {
 	n := &node{key: key, waits: map[*node]int{}}
@@ -118,7 +136,7 @@ func (c *Cache[K, V]) start(ctx context.Context, key K) *entry[V] {
 	c.entries[key] = e
 	go func() {
 		defer cancel()
-		v, err := c.compute(run, key)
+		v, err := c.computed(run, key)
 		c.group.mu.Lock()
 		defer c.group.mu.Unlock()
 		e.value, e.err = v, err
@@ -128,6 +146,12 @@ func (c *Cache[K, V]) start(ctx context.Context, key K) *entry[V] {
 		close(e.done)
 	}()
 	return e
+}
+
+// computed is compute; a fault in it is the error of the computation.
+func (c *Cache[K, V]) computed(ctx context.Context, key K) (v V, err error) {
+	defer bug.Catch(&err)
+	return c.compute(ctx, key)
 }
 
 // forget drops e unless key has a newer entry; the group is locked.

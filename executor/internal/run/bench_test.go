@@ -144,9 +144,9 @@ func benchmark(b *testing.B, e run.Executor, deps int, outputs ...string) {
 	}
 	i := 0
 	for b.Loop() {
-		res, err := l.Run(ctx, actions[i%len(actions)], nil)
-		if err != nil || res.Failure != "" {
-			b.Fatal(err, res.Failure)
+		res, err := l.Run(ctx, actions[i%len(actions)], run.Hints{})
+		if err != nil || len(res.Outputs) == 0 && len(res.Unusable) > 0 {
+			b.Fatal(err, res.Unusable)
 		}
 		i++
 		if i%len(actions) == 0 { // new actions, whose trees nobody has seen

@@ -46,7 +46,7 @@ func recorded(t *testing.T, root string, s cas.Store) (b *action.Bound, file str
 		t.Fatal(err)
 	}
 	b = runtest.Bound([]string{"x"}, tree.Empty, "/out/f")
-	res := run.Result{Outputs: map[string]action.Content{"/out/f": {File: d}}, Stdout: digest.Empty, Stderr: digest.Empty}
+	res := run.Result{Key: b.Digest, Outputs: map[string]action.Content{"/out/f": {File: d}}, Stdout: digest.Empty, Stderr: digest.Empty}
 	if err := diskCache(t, root, s).Record(ctx, b, res); err != nil {
 		t.Fatal(err)
 	}

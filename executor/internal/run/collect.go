@@ -29,37 +29,40 @@ func (r *refused) Error() string { return r.reason }
 
 func refuse(format string, args ...any) error { return &refused{fmt.Sprintf(format, args...)} }
 
-// collect takes the outputs of b into the store. No process of the action may
-// be alive. failure says which of them the action owes. complete is false
-// after a stored failure, which owes nothing.
-func (l *Local) collect(ctx context.Context, b *action.Bound, find finder, early map[string]action.Content, complete bool) (outputs map[string]action.Content, failure string, err error) {
+// collect takes what there is of b's outputs into the store, whether or not b
+// may do without them. No process of the action may be alive.
+func (l *Local) collect(ctx context.Context, b *action.Bound, find finder, early map[string]action.Content) (outputs map[string]action.Content, unusable map[string]string, err error) {
 	outputs = map[string]action.Content{}
-	var missing []string
 	for _, o := range b.Outputs {
 		var c action.Content
 		var reason string
-		if was, ok := early[o.Path]; ok {
+		was, announced := early[o.Path]
+		if announced {
 			c, reason, err = l.again(ctx, o, find, was)
 		} else {
 			c, reason, err = l.output(ctx, o, find)
 		}
 		switch {
 		case err != nil:
-			return nil, "", fmt.Errorf("collecting %s: %w", o.Path, err)
-		case reason == absent && (o.Optional || !complete && early[o.Path] == (action.Content{})):
-		case reason == absent:
-			missing = append(missing, o.Path)
+			return nil, nil, fmt.Errorf("collecting %s: %w", o.Path, err)
+		case reason == absent && !announced:
 		case reason != "":
-			return nil, fmt.Sprintf("output %s %s", o.Path, reason), nil
+			if unusable == nil {
+				unusable = map[string]string{}
+			}
+			if reason == absent {
+				reason = "was removed after it was announced as complete"
+			}
+			unusable[o.Path] = reason
 		default:
 			outputs[o.Path] = c
 		}
 	}
-	if len(missing) > 0 {
-		return nil, "did not make " + strings.Join(missing, ", "), nil
-	}
-	return outputs, "", nil
+	return outputs, unusable, nil
 }
+
+// errLink is of a path that is a symbolic link, or below one.
+var errLink = refuse("is below a symbolic link; outputs are looked for where they were declared, and links are not followed")
 
 // absent is the failure of an output that is not there.
 const absent = "was not made"
@@ -105,10 +108,11 @@ func (l *Local) output(ctx context.Context, o action.BoundOutput, find finder) (
 	switch {
 	case o.Dir:
 		c.Tree, err = l.directory(ctx, dir, rel)
-	case o.Link:
-		c.Symlink, err = linkOutput(dir, rel)
 	default:
 		c.File, c.Executable, err = l.file(ctx, dir, rel)
+		if errors.Is(err, errLink) { // whether it may be one is for Judge
+			c.Symlink, err = linkOutput(dir, rel)
+		}
 	}
 	var r *refused
 	if errors.As(err, &r) {
@@ -141,7 +145,7 @@ func openAt(dir *os.File, rel string, flags int) (*os.File, error) {
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 			return nil, refuse(absent)
 		case errors.Is(err, unix.ELOOP):
-			return nil, refuse("is a symbolic link, or below one; a link is an output only if the rule declares it with declare_symlink")
+			return nil, errLink
 		case errors.Is(err, unix.ENXIO):
 			return nil, refuse("is a socket or a device; only files, folders and symbolic links can be outputs")
 		}
@@ -240,7 +244,7 @@ func readLink(dir *os.File, rel string) (string, error) {
 	case errors.Is(err, unix.ENOENT):
 		return "", refuse(absent)
 	case errors.Is(err, unix.EINVAL):
-		return "", refuse("is not a symbolic link, which the rule declares")
+		return "", refuse("is below a symbolic link")
 	case err != nil:
 		return "", &fs.PathError{Op: "readlink", Path: rel, Err: err}
 	}

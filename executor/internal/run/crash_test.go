@@ -91,6 +91,7 @@ func crashWrite(root string, i int, f *fsx.FS) error {
 		return err
 	}
 	return c.Record(ctx, crashBound(i), run.Result{
+		Key:    crashBound(i).Digest,
 		Stdout: digest.Empty, Stderr: digest.Empty,
 		Outputs: map[string]action.Content{"/out/a": {File: ds[0]}, "/out/b": {File: ds[1], Executable: true}, "/out/d": {Tree: d}},
 	})

@@ -108,18 +108,18 @@ func (c *DiskCache) Lookup(ctx context.Context, b *action.Bound) (Result, bool, 
 // Record implements ActionCache.
 func (c *DiskCache) Record(ctx context.Context, b *action.Bound, res Result) error {
 	if !Cacheable(b, res) {
-		return fmt.Errorf("recording action %s: exit code %d, %q is no result to keep", b.Digest, res.ExitCode, res.Failure)
+		return fmt.Errorf("recording action %s: exit code %d, %q is no result to keep", res.Key, res.ExitCode, Judge(b, res))
 	}
 	m, err := Encode(ctx, c.store, b, res)
 	if err != nil {
-		return fmt.Errorf("recording action %s: %w", b.Digest, err)
+		return fmt.Errorf("recording action %s: %w", res.Key, err)
 	}
 	blob, _, err := digest.OfMessage(m)
 	if err != nil {
-		return fmt.Errorf("recording action %s: %w", b.Digest, err)
+		return fmt.Errorf("recording action %s: %w", res.Key, err)
 	}
-	if err := c.write(c.path(b.Digest), frame{b.Digest, c.tier, blob}.encode()); err != nil {
-		return fmt.Errorf("recording action %s: %w", b.Digest, err)
+	if err := c.write(c.path(res.Key), frame{res.Key, c.tier, blob}.encode()); err != nil {
+		return fmt.Errorf("recording action %s: %w", res.Key, err)
 	}
 	return nil
 }

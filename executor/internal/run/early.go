@@ -10,22 +10,22 @@ import (
 )
 
 // watcher looks in stderr for the lines that announce early outputs, copies
-// each announced output into the store, and tells the observer.
+// each announced output into the store, and tells who asked.
 type watcher struct {
 	ctx  context.Context
 	l    *Local
 	find finder
-	obs  Observer
+	obs  Hints
 
 	pending []action.BoundOutput // only the line method touches it
 	wg      sync.WaitGroup
 
-	mu   sync.Mutex // also held while the observer is called
+	mu   sync.Mutex // also held while Early is called
 	done map[string]action.Content
 	err  error
 }
 
-func (l *Local) watch(ctx context.Context, b *action.Bound, find finder, obs Observer) *watcher {
+func (l *Local) watch(ctx context.Context, b *action.Bound, find finder, obs Hints) *watcher {
 	w := &watcher{ctx: ctx, l: l, find: find, obs: obs, done: map[string]action.Content{}}
 	for _, o := range b.Outputs {
 		if len(o.Early) > 0 {
@@ -78,7 +78,7 @@ func (w *watcher) announce(o action.BoundOutput) {
 		return // not there after all; the end of the action will tell
 	}
 	w.done[o.Path] = c
-	if w.obs != nil {
+	if w.obs.Early != nil {
 		w.obs.Early(o.Path, c)
 	}
 }

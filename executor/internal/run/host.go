@@ -22,7 +22,7 @@ func validName(name string) bool { return utf8.ValidString(name) }
 // runOnHost runs an action on this machine as it is: tags = ["local"]. The
 // workspace part of its input root is copied into a scratch directory, where
 // it runs; what it names by absolute path it finds on the machine, or not.
-func (l *Local) runOnHost(ctx context.Context, b *action.Bound, obs Observer) (Result, error) {
+func (l *Local) runOnHost(ctx context.Context, b *action.Bound, obs Hints) (Result, error) {
 	dir, err := l.scratch.get()
 	if err != nil {
 		return Result{}, named(b, err)
@@ -35,7 +35,7 @@ func (l *Local) runOnHost(ctx context.Context, b *action.Bound, obs Observer) (R
 	return res, nil
 }
 
-func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Observer, dir string) (Result, error) {
+func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Hints, dir string) (Result, error) {
 	find := func(p string) (string, string, bool) {
 		rel, ok := strings.CutPrefix(p, action.Workspace+"/")
 		return dir, path.Join("w", rel), ok
@@ -51,7 +51,7 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Observer, dir s
 	for _, o := range b.Outputs {
 		root, rel, ok := find(o.Path)
 		if !ok {
-			return Result{Runner: HostRunner, Failure: fmt.Sprintf("output %s is outside the workspace, where an action without a sandbox cannot write; remove the tag \"local\"", o.Path)}, nil
+			return Result{Runner: HostRunner, NotStarted: fmt.Sprintf("output %s is outside the workspace, where an action without a sandbox cannot write; remove the tag \"local\"", o.Path)}, nil
 		}
 		p := filepath.Join(root, rel)
 		if !o.Dir {
@@ -69,7 +69,7 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Observer, dir s
 		}
 	}
 	if len(b.Argv) == 0 {
-		return Result{Runner: HostRunner, Failure: "the command is empty"}, nil
+		return Result{Runner: HostRunner, NotStarted: "the command is empty"}, nil
 	}
 
 	out, errs := l.capture(nil), l.capture(nil)
@@ -85,7 +85,7 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Observer, dir s
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 
-	res := Result{Start: time.Now(), Runner: HostRunner}
+	res := Result{Start: time.Now(), Key: b.Digest, Runner: HostRunner}
 	err := cmd.Run()
 	res.Wall = time.Since(res.Start)
 	if cmd.Process != nil {
@@ -101,7 +101,7 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Observer, dir s
 		res.TimedOut = true
 	case errors.As(err, &exit), errors.Is(err, exec.ErrWaitDelay):
 	case err != nil:
-		res.ExitCode, res.Failure = 127, "cannot run "+b.Argv[0]+": "+err.Error()
+		res.ExitCode, res.NotStarted = 127, "cannot run "+b.Argv[0]+": "+err.Error()
 	}
 	if st := cmd.ProcessState; st != nil {
 		res.ExitCode = st.ExitCode()
@@ -112,7 +112,7 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Observer, dir s
 	if err := errors.Join(earlyErr, res.texts(ctx, l.store, out, errs)); err != nil {
 		return Result{}, err
 	}
-	err = l.finish(ctx, b, &res, find, announced, false)
+	err = l.finish(ctx, b, &res, find, announced)
 	return res, err
 }
 

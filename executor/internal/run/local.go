@@ -102,17 +102,22 @@ const maxRepeat = 5 * time.Second
 // Run implements Runner. A failed action that has explanations to give is run
 // once more under a tracer, to learn what it was refused; its result stays
 // that of the first run.
-func (l *Local) Run(ctx context.Context, b *action.Bound, obs Observer) (Result, error) {
-	if b.NoSandbox {
-		return l.runOnHost(ctx, b, obs)
+func (l *Local) Run(ctx context.Context, b *action.Bound, h Hints) (Result, error) {
+	release, err := h.slot(ctx)
+	if err != nil {
+		return Result{}, err
 	}
-	res, err := l.once(ctx, b, obs, false)
+	defer release()
+	if b.NoSandbox {
+		return l.runOnHost(ctx, b, h)
+	}
+	res, err := l.once(ctx, b, h, false)
 	if err != nil {
 		return Result{}, named(b, err)
 	}
-	failed := res.ExitCode != 0 || res.Signal != 0 || res.Failure != ""
+	failed := res.ExitCode != 0 || Judge(b, res) != ""
 	if failed && !res.TimedOut && b.Spec != nil && len(b.Spec.Explain) > 0 && (!b.Stored || res.Wall < maxRepeat) {
-		again, err := l.once(ctx, b, nil, true) // early outputs were announced before
+		again, err := l.once(ctx, b, Hints{}, true) // early outputs were announced before
 		if err != nil && ctx.Err() != nil {
 			return Result{}, named(b, err)
 		}
@@ -123,7 +128,7 @@ func (l *Local) Run(ctx context.Context, b *action.Bound, obs Observer) (Result,
 	return res, nil
 }
 
-func (l *Local) once(ctx context.Context, b *action.Bound, obs Observer, trace bool) (Result, error) {
+func (l *Local) once(ctx context.Context, b *action.Bound, h Hints, trace bool) (Result, error) {
 	lay, err := l.layOut(ctx, b)
 	if err != nil {
 		return Result{}, err
@@ -132,7 +137,7 @@ func (l *Local) once(ctx context.Context, b *action.Bound, obs Observer, trace b
 	out, errs := l.capture(nil), l.capture(nil)
 	defer out.discard()
 	defer errs.discard()
-	early := l.watch(ctx, b, lay.find, obs)
+	early := l.watch(ctx, b, lay.find, h)
 	errs.line = early.line
 
 	plan := &sandbox.Plan{
@@ -144,12 +149,12 @@ func (l *Local) once(ctx context.Context, b *action.Bound, obs Observer, trace b
 	sr, err := l.executor.Run(ctx, plan)
 	res := Result{
 		ExitCode: sr.ExitCode, Signal: int(sr.Signal), TimedOut: sr.TimedOut,
-		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Runner: SandboxRunner, Accesses: sr.Refused,
+		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Key: b.Digest, Runner: SandboxRunner, Accesses: sr.Refused,
 	}
 	announced, earlyErr := early.wait()
 	var step *sandbox.StepError
 	if errors.As(err, &step) && step.Step == "exec" {
-		res.ExitCode, res.Failure, err = 127, "cannot run "+argv0(b)+": "+reason(step), nil
+		res.ExitCode, res.NotStarted, err = 127, "cannot run "+argv0(b)+": "+reason(step), nil
 	}
 	if err != nil {
 		return Result{}, err
@@ -157,16 +162,17 @@ func (l *Local) once(ctx context.Context, b *action.Bound, obs Observer, trace b
 	if err := errors.Join(earlyErr, res.texts(ctx, l.store, out, errs)); err != nil {
 		return Result{}, err
 	}
-	return res, l.finish(ctx, b, &res, lay.find, announced, trace)
+	if trace {
+		return res, nil
+	}
+	return res, l.finish(ctx, b, &res, lay.find, announced)
 }
 
-// finish collects the outputs of an action that succeeded so far.
-func (l *Local) finish(ctx context.Context, b *action.Bound, res *Result, find finder, announced map[string]action.Content, trace bool) error {
-	if trace || !res.OK(b) {
-		return nil
+// finish collects the outputs of an action that ended by itself.
+func (l *Local) finish(ctx context.Context, b *action.Bound, res *Result, find finder, announced map[string]action.Content) (err error) {
+	if res.NotStarted == "" && !res.TimedOut && res.Signal == 0 {
+		res.Outputs, res.Unusable, err = l.collect(ctx, b, find, announced)
 	}
-	outputs, failure, err := l.collect(ctx, b, find, announced, res.ExitCode == 0)
-	res.Outputs, res.Failure = outputs, failure
 	return err
 }
 

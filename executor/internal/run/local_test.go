@@ -102,7 +102,7 @@ func (w *world) shell(script string, files map[string]string, outputs ...string)
 
 func (w *world) run(b *action.Bound) run.Result {
 	w.Helper()
-	res, err := w.local.Run(context.Background(), b, nil)
+	res, err := w.local.Run(context.Background(), b, run.Hints{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestScratchSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Run(context.Background(), w.shell("", nil, "/out/x.rlib"), nil); err != nil {
+	if _, err := other.Run(context.Background(), w.shell("", nil, "/out/x.rlib"), run.Hints{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Close(); err != nil {
@@ -222,7 +222,7 @@ func TestScratchSweep(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(w.root, "run/scratch/pdead")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what a dead process left is still there: %v", err)
 	}
-	if res := w.run(w.shell("echo > /out/x", nil, "/out/x")); res.Failure != "" {
+	if res := w.run(w.shell("echo > /out/x", nil, "/out/x")); len(res.Outputs) != 1 {
 		t.Errorf("the living process lost its folder: %+v", res)
 	}
 }
@@ -276,12 +276,12 @@ func TestRunFailures(t *testing.T) {
 		b := w.shell(c.script, nil)
 		b.Outputs = []action.BoundOutput{{Path: "/out/x", Dir: c.dir}}
 		res := w.run(b)
-		if res.ExitCode != 0 || !strings.Contains(res.Failure, c.want) || res.OK(b) {
-			t.Errorf("%s: exit %d, failure %q, want %q; %s", c.name, res.ExitCode, res.Failure, c.want, res.StderrBytes)
+		if res.ExitCode != 0 || !strings.Contains(run.Judge(b, res), c.want) || res.OK(b) {
+			t.Errorf("%s: exit %d, failure %q, want %q; %s", c.name, res.ExitCode, run.Judge(b, res), c.want, res.StderrBytes)
 		}
 	}
 	b := w.shell("exit 3", nil, "/out/x")
-	if res := w.run(b); res.ExitCode != 3 || res.Failure != "" || res.OK(b) || len(res.Outputs) != 0 {
+	if res := w.run(b); res.ExitCode != 3 || run.Judge(b, res) != "exit code 3" || res.OK(b) {
 		t.Errorf("exit 3: %+v", res)
 	}
 	b = w.shell("echo report > /out/x; exit 3", nil, "/out/x", "/out/never")
@@ -291,7 +291,7 @@ func TestRunFailures(t *testing.T) {
 	}
 	b = w.shell("", nil)
 	b.Argv = []string{"/no/such/program"}
-	if res := w.run(b); !strings.Contains(res.Failure, "cannot run /no/such/program") {
+	if res := w.run(b); !strings.Contains(res.NotStarted, "cannot run /no/such/program") {
 		t.Errorf("no such program: %+v", res)
 	}
 	b = w.shell("sleep 60", nil)
@@ -300,12 +300,12 @@ func TestRunFailures(t *testing.T) {
 		t.Errorf("timeout: %+v", res)
 	}
 	b = w.shell("true", nil, "/x")
-	if _, err := w.local.Run(context.Background(), b, nil); err == nil || !strings.Contains(err.Error(), "/x") {
+	if _, err := w.local.Run(context.Background(), b, run.Hints{}); err == nil || !strings.Contains(err.Error(), "/x") {
 		t.Errorf("an output in /: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := w.local.Run(ctx, w.shell("sleep 60", nil), nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := w.local.Run(ctx, w.shell("sleep 60", nil), run.Hints{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -399,7 +399,7 @@ func TestRunEarly(t *testing.T) {
 		b := w.shell(script, nil, "/out/x.rlib", "/out/x.rmeta")
 		b.Outputs[1].Early = early
 		obs := &announcements{store: w.store, t: t}
-		res, err := w.local.Run(context.Background(), b, obs)
+		res, err := w.local.Run(context.Background(), b, run.Hints{Early: obs.Early})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -410,10 +410,10 @@ func TestRunEarly(t *testing.T) {
 	if !res.OK(b) || len(obs.early) != 1 || w.text(res.Outputs["/out/x.rmeta"].File) != "meta\n" {
 		t.Errorf("%+v, announced %v", res, obs.early)
 	}
-	if res, obs, _ = run1(`echo meta > /out/x.rmeta; ` + line + `; sleep 0.1; echo more >> /out/x.rmeta; echo > /out/x.rlib`); !strings.Contains(res.Failure, "changed after") || len(obs.early) != 1 {
+	if res, obs, b = run1(`echo meta > /out/x.rmeta; ` + line + `; sleep 0.1; echo more >> /out/x.rmeta; echo > /out/x.rlib`); !strings.Contains(run.Judge(b, res), "changed after") || len(obs.early) != 1 {
 		t.Errorf("a changed early output: %+v", res)
 	}
-	if res, obs, _ = run1(`echo meta > /out/x.rmeta; ` + line + `; sleep 0.1; rm /out/x.rmeta; echo > /out/x.rlib`); !strings.Contains(res.Failure, "did not make") {
+	if res, obs, b = run1(`echo meta > /out/x.rmeta; ` + line + `; sleep 0.1; rm /out/x.rmeta; echo > /out/x.rlib`); !strings.Contains(run.Judge(b, res), "was removed after") {
 		t.Errorf("a removed early output: %+v", res)
 	}
 	if res, obs, b = run1(`echo meta > /out/x.rmeta; echo > /out/x.rlib`); !res.OK(b) || len(obs.early) != 0 {

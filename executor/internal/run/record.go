@@ -8,15 +8,19 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
+	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/tree"
 )
 
@@ -33,6 +37,10 @@ func Encode(ctx context.Context, store cas.Store, b *action.Bound, res Result) (
 			ExecutionStartTimestamp:     timestamppb.New(res.Start),
 			ExecutionCompletedTimestamp: timestamppb.New(res.Start.Add(res.Wall)),
 		},
+	}
+	var err error
+	if m.ExecutionMetadata.AuxiliaryMetadata, err = encodeAccesses(res.Accesses); err != nil {
+		return nil, err
 	}
 	for _, p := range slices.Sorted(maps.Keys(res.Outputs)) {
 		c := res.Outputs[p]
@@ -67,10 +75,11 @@ func Encode(ctx context.Context, store cas.Store, b *action.Bound, res Result) (
 // errIncomplete is wrapped by Decode where the message does not have what b declares.
 var errIncomplete = errors.New("incomplete result")
 
-// Decode reads what Encode wrote. A message that lacks a declared output, or
-// has one that b does not declare, is an error, as is one whose trees are gone.
+// Decode reads what Encode wrote. A message with an output that b does not
+// declare is an error, as is one whose trees are gone.
 func Decode(ctx context.Context, store cas.Store, b *action.Bound, m *remote.ActionResult) (Result, error) {
-	res := Result{ExitCode: int(m.GetExitCode()), Outputs: map[string]action.Content{}, Runner: m.GetExecutionMetadata().GetWorker()}
+	res := Result{ExitCode: int(m.GetExitCode()), Outputs: map[string]action.Content{}, Key: b.Digest,
+		Runner: m.GetExecutionMetadata().GetWorker(), Accesses: decodeAccesses(m.GetExecutionMetadata().GetAuxiliaryMetadata())}
 	if meta := m.GetExecutionMetadata(); meta.GetExecutionStartTimestamp().IsValid() {
 		res.Start = meta.GetExecutionStartTimestamp().AsTime()
 		if end := meta.GetExecutionCompletedTimestamp(); end.IsValid() {
@@ -104,13 +113,13 @@ func Decode(ctx context.Context, store cas.Store, b *action.Bound, m *remote.Act
 	return res, fits(b, res)
 }
 
+// fits reports whether res has outputs that b declares and no others. Whether
+// they are all that b wants is for Judge.
 func fits(b *action.Bound, res Result) error {
 	declared := 0
 	for _, o := range b.Outputs {
 		c, ok := res.Outputs[o.Path]
 		switch {
-		case !ok && !o.Optional && res.ExitCode == 0: // a stored failure owes nothing
-			return fmt.Errorf("%w: no %s", errIncomplete, o.Path)
 		case ok && o.Dir != (c.Tree != nil):
 			return fmt.Errorf("%w: %s is of another kind", errIncomplete, o.Path)
 		case ok:
@@ -121,6 +130,45 @@ func fits(b *action.Bound, res Result) error {
 		return fmt.Errorf("%w: %d outputs that nobody declared", errIncomplete, len(res.Outputs)-declared)
 	}
 	return nil
+}
+
+// encodeAccesses puts what an action was refused beside its result: what that
+// means to people depends on the rule that asks.
+func encodeAccesses(as []sandbox.Access) ([]*anypb.Any, error) {
+	if len(as) == 0 {
+		return nil, nil
+	}
+	list := &structpb.ListValue{}
+	for _, a := range as {
+		v, err := structpb.NewList([]any{string(a.Kind), a.Path, a.Addr, float64(a.Err), a.Program})
+		if err != nil {
+			return nil, fmt.Errorf("refused access: %w", err)
+		}
+		list.Values = append(list.Values, structpb.NewListValue(v))
+	}
+	m, err := anypb.New(list)
+	if err != nil {
+		return nil, fmt.Errorf("refused accesses: %w", err)
+	}
+	return []*anypb.Any{m}, nil
+}
+
+// decodeAccesses reads what encodeAccesses wrote; what else is there is another's.
+func decodeAccesses(ms []*anypb.Any) []sandbox.Access {
+	var out []sandbox.Access
+	for _, m := range ms {
+		list := &structpb.ListValue{}
+		if m.UnmarshalTo(list) != nil {
+			continue
+		}
+		for _, v := range list.Values {
+			if f := v.GetListValue().GetValues(); len(f) == 5 {
+				out = append(out, sandbox.Access{Kind: sandbox.AccessKind(f[0].GetStringValue()), Path: f[1].GetStringValue(),
+					Addr: f[2].GetStringValue(), Err: syscall.Errno(f[3].GetNumberValue()), Program: f[4].GetStringValue()})
+			}
+		}
+	}
+	return out
 }
 
 func abs(b *action.Bound, p string) string { return filepath.Join(b.Workdir, p) }

@@ -20,18 +20,34 @@ import (
 
 // A Runner runs actions. It is safe for concurrent use.
 type Runner interface {
-	// Run runs b and returns how it ended, with its outputs in the store. obs
-	// may be nil. When ctx ends, the action is ended and the error wraps the cause.
-	Run(ctx context.Context, b *action.Bound, obs Observer) (Result, error)
+	// Run runs b and returns how it ended, with its outputs in the store. When
+	// ctx ends, the action is ended and the error wraps the cause.
+	Run(ctx context.Context, b *action.Bound, h Hints) (Result, error)
 }
 
-// An Observer learns what happens while an action runs. Calls come from other
-// goroutines than Run's caller, one at a time, and only until Run returns.
-type Observer interface {
-	// Early says that an output is complete, and in the store, while the
+// Hints are what a caller and a Runner tell each other beside the action. None
+// of it is part of the key, and none may change what is made. The zero Hints
+// are good.
+type Hints struct {
+	// Early is told that an output is complete, and in the store, while the
 	// process still runs. If the action fails afterwards, what was made of the
-	// output must be thrown away.
-	Early(path string, c action.Content)
+	// output must be thrown away. Calls come from other goroutines than Run's
+	// caller, one at a time, and only until Run returns.
+	Early func(path string, c action.Content)
+
+	// Slot waits for the right to start a process, and returns what gives it
+	// back. Its error is Run's.
+	Slot func(ctx context.Context) (release func(), err error)
+
+	// NoLookup makes caches run the action again and keep the new result.
+	NoLookup bool
+}
+
+func (h Hints) slot(ctx context.Context) (release func(), err error) {
+	if h.Slot == nil {
+		return func() {}, nil
+	}
+	return h.Slot(ctx)
 }
 
 // An ActionCache maps actions to results. It is safe for concurrent use.
@@ -40,24 +56,26 @@ type ActionCache interface {
 	// storage is "not found"; an error is only for what the user must know.
 	Lookup(ctx context.Context, b *action.Bound) (Result, bool, error)
 
-	// Record keeps res, whose blobs are in the store, for b's digest. Only
+	// Record keeps res, whose blobs are in the store, under res.Key. Only
 	// results for which Cacheable holds may be given.
 	Record(ctx context.Context, b *action.Bound, res Result) error
 }
 
-// Result is how an action ended.
+// Result is what a process did, whoever asks: whether that is a success is for
+// the Spec of each action that shares it (see Judge).
 type Result struct {
 	ExitCode int  // 128+signal where a signal ended it
 	Signal   int  // 0 unless a signal ended it
 	TimedOut bool // Bound.Timeout was reached
 
-	// Failure, where not "", says why the action failed although its exit code
-	// may be 0: a declared output is missing or cannot be one, or an early
-	// output changed after it was announced.
-	Failure string
+	// NotStarted says why there was no process: "cannot run /x: not found".
+	NotStarted string
 
-	// Outputs has, by absolute path, each output that exists.
-	Outputs map[string]action.Content
+	// Outputs has, by absolute path, each declared path where there is something
+	// that can be an output, and Unusable says of the others what is wrong with
+	// what is there: "is a FIFO, not a file", "changed after it was announced".
+	Outputs  map[string]action.Content
+	Unusable map[string]string
 
 	// What the process printed, in the store; Empty if nothing. The Bytes are
 	// the same text where it is short (at most InlineLimit), nil otherwise.
@@ -67,20 +85,13 @@ type Result struct {
 	Start time.Time     // when the process started
 	Wall  time.Duration // how long it ran, without placing and collecting
 
-	Runner string // who ran it: "linux-sandbox", "local"
-	Cache  string // which cache answered: "disk cache hit"; "" if it ran now
+	Key    digest.Digest // under which the result is stored; a Runner may find another than the declared one
+	Runner string        // who ran it: "linux-sandbox", "local"
+	Cache  string        // which cache answered: "disk cache hit"; "" if it ran now
+	Shared bool          // an equal action of this command ran, and this is its result
 
 	Accesses []sandbox.Access // what was refused; only of a failure that was run again with a tracer
 }
 
 // InlineLimit is the longest text that a Result carries itself, in bytes.
 const InlineLimit = 64 << 10
-
-// OK reports whether the action succeeded as b judges it: what it declared
-// exists, and it exited with 0 or its exit code is one of its outputs.
-func (r Result) OK(b *action.Bound) bool {
-	return r.Failure == "" && !r.TimedOut && r.Signal == 0 && (r.ExitCode == 0 || b.Stored)
-}
-
-// Cacheable reports whether res may be given to the next who asks for b.
-func Cacheable(b *action.Bound, res Result) bool { return res.OK(b) && !b.NoSandbox }

@@ -1,37 +1,38 @@
-// Package schedule drives a growing graph of actions to completion. One
-// goroutine, the loop, owns every node and every artifact; workers get values
-// and send one message each. The graph grows (plans add to it) and is never
-// rewired: a promised output becomes a second name of another artifact.
+// Package schedule drives a growing graph of actions to its end. One goroutine,
+// the loop, owns every node and every artifact; workers get values and send
+// messages. The graph grows (plans add to it) and is never rewired: a promised
+// output becomes a second name of another artifact, or the output of an action
+// that the plan declared for it.
 //
-// A node is bound as soon as its inputs exist, looked up in the cache, and only
-// if that misses does it queue for one of Jobs slots, the one with the longest
-// way to the goal first. An early output lets dependents start while its
-// producer still runs; what they make counts only once the producer has
-// succeeded (see settle).
+// A node is bound as soon as its inputs exist and then given to the Worker,
+// which answers from a cache or asks for one of Jobs slots; the one with the
+// longest way to a goal gets the next. An early output lets dependents start
+// while its producer still runs; what they make counts only once the producer
+// has succeeded (see settle).
 //
-// The package starts no process and knows no cache: both are behind Executor.
+// The package starts no process, knows no cache, and shares nothing between
+// equal actions: all that is behind Worker. What propagates through the graph
+// (wants, failures, priorities) does so by lists, never by recursion, since the
+// depth of a graph is the user's.
 package schedule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/bug"
 	"gorules/executor/internal/digest"
 )
 
-// An Executor makes the outputs of bound actions.
-type Executor interface {
-	// Lookup returns a stored outcome; ok is false if there is none.
-	Lookup(ctx context.Context, b *action.Bound) (o *Outcome, ok bool, err error)
-
-	// Run executes b. early is called at most once per early output, before Run
-	// returns. A failed command is an Outcome; an error means the tool failed.
-	Run(ctx context.Context, b *action.Bound, early func(path string, c action.Content)) (*Outcome, error)
-
-	// Record stores a successful (or stored) outcome for Lookup.
-	Record(ctx context.Context, b *action.Bound, o *Outcome) error
+// A Worker does what the nodes of a graph stand for. It is safe for concurrent use.
+type Worker interface {
+	// Run makes b's outputs, or finds them in a cache. It must hold a slot of
+	// job while a process runs. A failed command is an Outcome; an error means
+	// that a tool failed, or is what Job.Slot returned.
+	Run(ctx context.Context, b *action.Bound, job Job) (*Outcome, error)
 
 	// Internal executes a Write, Link or Assemble.
 	Internal(ctx context.Context, s *action.Spec, in action.Resolver) (action.Content, error)
@@ -43,7 +44,21 @@ type Executor interface {
 	Text(ctx context.Context, c action.Content) ([]byte, error)
 }
 
-// An Outcome is what became of an action.
+// A Job is what the scheduler lends to one Run.
+type Job struct {
+	// Early says that the output at path is complete while the process still
+	// runs: at most once an output, and only before Run returns.
+	Early func(path string, c action.Content)
+
+	// Slot waits for the right to start a process. It fails with ErrStopped if
+	// nothing new may start, and with ctx's cause when ctx ends.
+	Slot func(ctx context.Context) (release func(), err error)
+}
+
+// ErrStopped says that nothing new may start: something failed before.
+var ErrStopped = errors.New("not started: something failed before")
+
+// An Outcome is what became of an action, as its own Spec judges it.
 type Outcome struct {
 	Outputs  map[string]action.Content // by absolute path in the input root
 	Stdout   action.Content
@@ -55,37 +70,41 @@ type Outcome struct {
 	Failure string
 	Notes   []string // refused accesses and the lines that would allow them
 
-	// Storable says that Record may keep it.
-	Storable bool
+	// Keep, where not nil, stores the result for later commands. It is called
+	// once the node is settled. An error of it ends Run: a result that cannot
+	// be kept must not look like success.
+	Keep func(context.Context) error
 
-	Runner string // "linux-sandbox", "disk cache hit"
-	Cached bool
+	Key    digest.Digest // under which the result is stored
+	Runner string        // "linux-sandbox", "disk cache hit"
+	Cached bool          // nothing ran for this node
 	Start  time.Time
 	Wall   time.Duration
 }
 
-// Options of a Scheduler.
+// A Watcher is told what happens. It is called by the loop, so it must not wait
+// for anything.
+type Watcher interface {
+	Started(id int, b *action.Bound)
+	Done(d Done)
+
+	// Told gets what a plan has to tell the user.
+	Told(s *action.Spec, texts []string)
+
+	// Progress is called after changes, at most every 50 ms.
+	Progress(c Counts)
+}
+
+// Options of Run.
 type Options struct {
 	Jobs      int
 	KeepGoing bool
-	Executor  Executor
+	Worker    Worker
+	Watcher   Watcher // may be nil
 
-	// OnStart and OnDone, where set, are called by the loop.
-	OnStart func(id int, b *action.Bound)
-	OnDone  func(d Done)
-
-	// OnShow, where set, gets what a plan has to tell the user.
-	OnShow func(s *action.Spec, texts []string)
-
-	// OnProgress is called by the loop after changes, at most every 50 ms.
-	OnProgress func(Counts)
-
-	// Fatal says of an error that nothing else can succeed either, so that
-	// even KeepGoing stops.
+	// Fatal says of an error that nothing else can succeed either: it ends Run,
+	// even with KeepGoing.
 	Fatal func(err error) bool
-
-	// NoLookup says which actions skip the cache.
-	NoLookup func(s *action.Spec) bool
 }
 
 // Done tells of one finished action.
@@ -93,8 +112,8 @@ type Done struct {
 	ID      int
 	Spec    *action.Spec
 	Bound   *action.Bound // nil for plans and in-process actions
-	Outcome *Outcome
-	Failure *Failure // nil on success
+	Outcome *Outcome      // nil where there was none: the process was stopped
+	Failure *Failure      // nil on success
 }
 
 // Counts describes the graph as far as it is known. Plans and in-process
@@ -103,143 +122,100 @@ type Counts struct {
 	Total, Done, Cached, Ran, Running int
 }
 
-// A Failure is the first cause why something could not be made.
-type Failure struct {
-	Spec    *action.Spec
-	Bound   *action.Bound
-	Outcome *Outcome // of a command that failed
-	Err     error    // otherwise: a user error, or a tool error
+// A Goal is what Run is to bring about: an artifact, or the value of a plan
+// with the artifacts that the plan's result names as goals.
+type Goal struct {
+	Artifact *action.Artifact
+	Plan     *action.Spec
 }
 
-func (f *Failure) Error() string {
-	if f.Err != nil {
-		return f.Err.Error()
-	}
-	return fmt.Sprintf("%s of %s: %s", f.Spec.Mnemonic, f.Spec.Owner, f.Outcome.Failure)
+// Run brings about goals as far as it can. On the first failure without
+// KeepGoing nothing new starts; actions that run are let finish and their
+// results are kept. The report says what failed and what was not attempted; it
+// is there whatever the error. The error is a tool's, or the cause of ctx's end.
+func Run(ctx context.Context, goals []Goal, opt Options) (*Report, error) {
+	opt.Jobs = max(opt.Jobs, 1)
+	g := newGraph(ctx, opt)
+	defer g.cancel(nil)
+	return &Report{g: g}, g.run(goals)
 }
 
-// Unwrap returns Err.
-func (f *Failure) Unwrap() error { return f.Err }
-
-// A Scheduler holds one graph. Build may be called again to want more; calls
-// must not overlap.
-type Scheduler struct {
-	opt   Options
-	nodes map[*action.Spec]*node
-	cells map[*action.Artifact]*cell
-	inbox chan message
-
-	leaders map[digest.Digest]*node // by action; see twin.go
-	queue   queue                   // nodes that missed the cache and wait for a slot
-	running int                     // slots in use
-	busy    int                     // goroutines that will send a message
-	stop    *Failure
-
-	counts   Counts
-	nextID   int
-	reported time.Time
-}
-
-// New returns a Scheduler with an empty graph.
-func New(opt Options) *Scheduler {
-	if opt.Jobs < 1 {
-		opt.Jobs = 1
+// run is the loop.
+func (g *graph) run(goals []Goal) (err error) {
+	defer func() {
+		if b := bug.Recovered(recover()); b != nil {
+			err, g.broken = b, b
+			g.cancel(b)
+			g.abandon()
+		}
+	}()
+	for _, goal := range goals {
+		switch {
+		case goal.Artifact != nil:
+			g.wantGoal(goal.Artifact, 0)
+		case goal.Plan != nil:
+			g.wantValue(g.want(goal.Plan, 0), true)
+		}
 	}
-	return &Scheduler{
-		opt:     opt,
-		nodes:   map[*action.Spec]*node{},
-		cells:   map[*action.Artifact]*cell{},
-		inbox:   make(chan message, 64),
-		leaders: map[digest.Digest]*node{},
-	}
-}
-
-// Build makes the wanted artifacts and runs the wanted plans. It returns when
-// nothing more can be done: with ctx's cause if it was cancelled, otherwise
-// nil, whatever failed; ask Content, Value and Failure.
-func (s *Scheduler) Build(ctx context.Context, artifacts []*action.Artifact, plans []*action.Spec) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.stop = nil
-	for _, a := range artifacts {
-		s.wantArtifact(ctx, a, 0)
-	}
-	for _, p := range plans {
-		s.want(ctx, p, 0)
-	}
-	done := ctx.Done()
+	done := g.ctx.Done()
 	for {
-		s.fill(ctx)
-		if s.busy == 0 {
-			break
+		g.propagate()
+		g.grant()
+		if g.busy == 0 {
+			if g.halted() || !g.breakCircles() {
+				break
+			}
+			continue
 		}
 		select {
-		case m := <-s.inbox:
-			s.busy -= m.last()
-			m.apply(ctx, s)
+		case m := <-g.inbox:
+			m.apply(g)
 		case <-done:
 			done = nil // workers see ctx too; collect them all before leaving
 		}
-		s.progress(false)
+		g.progress(false)
 	}
-	s.progress(true)
-	if s.halted(ctx) {
-		return context.Cause(ctx)
+	g.progress(true)
+	if g.broken == nil && g.ctx.Err() != nil {
+		g.broken = context.Cause(g.ctx)
 	}
-	for _, a := range artifacts {
-		if c := s.resolve(a); !c.ready && c.failure == nil {
-			return fmt.Errorf("%s can never be made: a plan bound an output to something that waits for that output", a.Path)
+	return g.broken
+}
+
+// abandon lets the workers of a loop that is no more end by themselves.
+func (g *graph) abandon() {
+	inbox := g.inbox
+	go func() {
+		for m := range inbox {
+			if s, ok := m.(slotWanted); ok {
+				s.r.granted <- ErrStopped
+			}
 		}
-	}
-	return nil
+	}()
 }
 
-// Content returns what an artifact turned out to be, once Build has made it.
-func (s *Scheduler) Content(a *action.Artifact) (action.Content, error) {
-	c := s.resolve(a)
-	switch {
-	case c == nil:
-		return action.Content{}, fmt.Errorf("%s was never asked for", a.Path)
-	case c.failure != nil:
-		return action.Content{}, c.failure
-	case !c.ready:
-		return action.Content{}, fmt.Errorf("%s was not made", a.Path)
-	}
-	return c.content, nil
-}
+// halted reports whether nothing new may start.
+func (g *graph) halted() bool { return g.ctx.Err() != nil || g.stopped != nil || g.broken != nil }
 
-// Value returns what a plan returned; ok is false if it did not finish.
-func (s *Scheduler) Value(p *action.Spec) (v any, ok bool) {
-	n := s.nodes[p]
-	if n == nil || n.state != done || n.unsettled > 0 {
-		return nil, false
+// breakDown ends Run with a tool's error.
+func (g *graph) breakDown(err error) {
+	if g.broken == nil {
+		g.broken = err
 	}
-	return n.value, true
-}
-
-// Failure returns why a could not be made, or nil.
-func (s *Scheduler) Failure(a *action.Artifact) *Failure {
-	if c := s.resolve(a); c != nil {
-		return c.failure
-	}
-	return nil
-}
-
-// PlanFailure returns why plan p did not finish, or nil.
-func (s *Scheduler) PlanFailure(p *action.Spec) *Failure {
-	if n := s.nodes[p]; n != nil {
-		return n.failure
-	}
-	return nil
 }
 
 // progress reports counts, not more often than people can read.
-func (s *Scheduler) progress(now bool) {
-	if s.opt.OnProgress == nil || !now && time.Since(s.reported) < 50*time.Millisecond {
+func (g *graph) progress(now bool) {
+	if g.opt.Watcher == nil || !now && time.Since(g.reported) < 50*time.Millisecond {
 		return
 	}
-	s.reported = time.Now()
-	c := s.counts
-	c.Running = s.running
-	s.opt.OnProgress(c)
+	g.reported = time.Now()
+	c := g.counts
+	c.Running = g.running
+	g.opt.Watcher.Progress(c)
+}
+
+// illegal is the panic of a step that cannot be.
+func illegal(n *node, to state) string {
+	return fmt.Sprintf("schedule: %s of %s: illegal step from %s to %s", n.spec.Mnemonic, n.spec.Owner, n.state, to)
 }

@@ -4,82 +4,95 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/bug"
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/tree"
 )
 
 // A message is what a worker sends to the loop.
-type message interface {
-	apply(ctx context.Context, s *Scheduler)
-	last() int // 1 if the worker is gone after it
+type message interface{ apply(g *graph) }
+
+// spawn runs f on a goroutine of its own and delivers its message, which takes
+// one off busy.
+func (g *graph) spawn(what string, f func() message) {
+	g.busy++
+	go func() {
+		defer func() {
+			if b := bug.Recovered(recover()); b != nil {
+				g.inbox <- panicked{fmt.Errorf("%s: %w", what, b)}
+			}
+		}()
+		g.inbox <- f()
+	}()
 }
 
-// spawn runs f on a goroutine of its own and delivers its message.
-func (s *Scheduler) spawn(f func() message) {
-	s.busy++
-	go func() { s.inbox <- f() }()
+// panicked is the last message of a worker that hit a fault of gorules.
+type panicked struct{ err error }
+
+func (m panicked) apply(g *graph) {
+	g.busy--
+	g.breakDown(m.err)
+	g.cancel(m.err)
 }
 
 // start is called when nothing that n needs is missing.
-func (s *Scheduler) start(ctx context.Context, n *node) {
-	if s.halted(ctx) {
+func (g *graph) start(n *node) {
+	if g.halted() {
 		return // stays waiting: not attempted
 	}
-	in := s.view(n)
+	in := g.view(n)
 	switch {
 	case n.spec.Plan != nil:
-		s.set(n, running)
+		g.set(n, running)
 		values := map[*action.Spec]any{}
 		for _, w := range n.spec.Plan.Waits {
-			values[w] = s.nodes[w].value
+			values[w] = g.nodes[w].value.of
 		}
-		s.spawn(func() message {
-			r, err := s.plan(ctx, n.spec, in, values)
+		g.spawn(n.spec.Mnemonic, func() message {
+			r, err := g.callPlan(g.ctx, n.spec, in, values)
 			return planDone{n, r, err}
 		})
 	case counted(n.spec):
-		s.set(n, binding)
-		s.spawn(func() message { return s.bind(ctx, n, in) })
+		g.set(n, starting)
+		ctx, cancel := context.WithCancel(g.ctx)
+		n.cancel = cancel
+		g.spawn(n.spec.Mnemonic, func() message {
+			defer cancel()
+			return g.runAction(ctx, n, in)
+		})
 	default:
-		s.set(n, running)
-		s.spawn(func() message {
-			c, err := s.opt.Executor.Internal(ctx, n.spec, in)
+		g.set(n, running)
+		g.spawn(n.spec.Mnemonic, func() message {
+			c, err := g.opt.Worker.Internal(g.ctx, n.spec, in)
 			return internalDone{n, c, err}
 		})
 	}
 }
 
-// halted reports whether nothing new may start.
-func (s *Scheduler) halted(ctx context.Context) bool { return ctx.Err() != nil || s.stop != nil }
-
-// fill gives free slots to queued nodes.
-func (s *Scheduler) fill(ctx context.Context) {
-	for s.running < s.opt.Jobs && s.queue.len() > 0 && !s.halted(ctx) {
-		n := s.queue.pop()
-		s.set(n, running)
-		s.running++
-		runCtx, cancel := context.WithCancel(ctx)
-		n.cancel = cancel
-		if s.opt.OnStart != nil {
-			s.opt.OnStart(n.id, n.bound)
-		}
-		s.spawn(func() message {
-			defer cancel()
-			o, err := s.opt.Executor.Run(runCtx, n.bound, func(p string, c action.Content) {
-				s.inbox <- early{n, p, c}
-			})
-			return runDone{n, o, err}
-		})
+// runAction is the work of one node with a process.
+func (g *graph) runAction(ctx context.Context, n *node, in view) message {
+	b, err := action.Bind(n.spec, in)
+	if err != nil {
+		return ran{n: n, err: err}
 	}
+	g.inbox <- bound{n, b}
+	o, err := g.opt.Worker.Run(ctx, b, Job{
+		Early: func(p string, c action.Content) { g.inbox <- early{n, p, c} },
+		Slot:  func(ctx context.Context) (func(), error) { return g.slot(ctx, n) },
+	})
+	return ran{n, o, err}
 }
 
 // view copies the contents that n's worker needs, so that it never looks at
 // the loop's maps.
-func (s *Scheduler) view(n *node) view {
+func (g *graph) view(n *node) view {
 	v := view{}
 	eachInput(n.spec, func(a *action.Artifact) {
 		if _, ok := v[a]; !ok {
-			v[a] = s.resolve(a).content
+			v[a] = g.find(a).content
 		}
 	})
 	return v
@@ -106,92 +119,40 @@ func (v view) Expand(a *action.Artifact) ([]string, error) {
 	return filesOf(c)
 }
 
-func (s *Scheduler) bind(ctx context.Context, n *node, in view) message {
-	b, err := action.Bind(n.spec, in)
-	if err != nil {
-		return bindDone{n: n, err: err}
+func filesOf(c action.Content) ([]string, error) {
+	if c.Tree == nil {
+		return nil, errors.New("not a directory")
 	}
-	if s.opt.NoLookup != nil && s.opt.NoLookup(n.spec) {
-		return bindDone{n: n, bound: b}
-	}
-	o, ok, err := s.opt.Executor.Lookup(ctx, b)
-	if !ok {
-		o = nil
-	}
-	return bindDone{n, b, o, err}
-}
-
-func (s *Scheduler) plan(ctx context.Context, spec *action.Spec, in view, values map[*action.Spec]any) (*action.PlanResult, error) {
-	p := action.PlanInput{
-		Text:   map[*action.Artifact][]byte{},
-		Files:  map[*action.Artifact][]string{},
-		Values: values,
-	}
-	for _, a := range spec.Plan.Inputs {
-		c := in[a]
-		if c.Tree != nil {
-			files, err := filesOf(c)
-			if err != nil {
-				return nil, err
-			}
-			p.Files[a] = files
-			continue
-		}
-		b, err := s.opt.Executor.Text(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		p.Text[a] = b
-	}
-	return spec.Plan.F(ctx, p)
+	var files []string
+	err := c.Tree.Walk(func(p string, _ tree.Entry) error {
+		files = append(files, p)
+		return nil
+	})
+	return files, err
 }
 
 type sourceDone struct {
-	a       *action.Artifact
+	c       *cell
 	content action.Content
 	err     error
 }
 
-func (m sourceDone) last() int { return 1 }
-
-func (m sourceDone) apply(ctx context.Context, s *Scheduler) {
-	c := s.cells[m.a]
-	if m.err != nil {
-		c.failure = &Failure{Spec: &action.Spec{}, Err: m.err}
-		for _, w := range take(&c.waiters) {
-			s.fail(ctx, w, &Failure{Spec: w.spec, Err: m.err})
-		}
+func (m sourceDone) apply(g *graph) {
+	g.busy--
+	if m.err == nil {
+		g.ready(m.c, m.content, nil)
 		return
 	}
-	s.ready(ctx, c, m.content, nil)
+	g.refuse(m.c, m.err)
 }
 
-type bindDone struct {
-	n     *node
-	bound *action.Bound
-	hit   *Outcome
-	err   error
+// bound tells the loop what is about to run.
+type bound struct {
+	n *node
+	b *action.Bound
 }
 
-func (m bindDone) last() int { return 1 }
-
-func (m bindDone) apply(ctx context.Context, s *Scheduler) {
-	n := m.n
-	if n.state == failed {
-		return
-	}
-	n.bound = m.bound
-	switch {
-	case m.err != nil:
-		s.fail(ctx, n, &Failure{Spec: n.spec, Bound: m.bound, Err: m.err})
-	case m.hit != nil:
-		s.set(n, done)
-		s.finish(ctx, n, m.hit)
-	default:
-		s.set(n, queued)
-		s.lead(ctx, n)
-	}
-}
+func (m bound) apply(*graph) { m.n.bound = m.b }
 
 type early struct {
 	n *node
@@ -199,60 +160,50 @@ type early struct {
 	c action.Content
 }
 
-func (m early) last() int { return 0 }
-
-func (m early) apply(ctx context.Context, s *Scheduler) {
-	if m.n.state != running {
+// apply makes n's output at p available before n is done.
+func (m early) apply(g *graph) {
+	if m.n.state != running && m.n.state != queued && m.n.state != starting {
 		return
 	}
-	m.n.early = append(m.n.early, m)
-	s.publish(ctx, m.n, m)
-	for _, t := range m.n.twins {
-		s.publish(ctx, t, m)
-	}
-}
-
-// publish makes n's output at m's path available before n is done.
-func (s *Scheduler) publish(ctx context.Context, n *node, m early) {
-	if n.state == failed {
-		return
-	}
-	for _, a := range n.spec.Outputs {
+	for _, a := range m.n.spec.Outputs {
 		if action.Abs(a.Path) == m.p {
-			s.ready(ctx, s.cellOf(a), m.c, n)
+			g.ready(g.cellOf(a), m.c, m.n)
 		}
 	}
 }
 
-type runDone struct {
+type ran struct {
 	n   *node
 	o   *Outcome
 	err error
 }
 
-func (m runDone) last() int { return 1 }
-
-func (m runDone) apply(ctx context.Context, s *Scheduler) {
-	s.running--
+func (m ran) apply(g *graph) {
+	g.busy--
 	n := m.n
-	if n.state == failed {
-		s.tellTwins(ctx, n)
-		return
-	}
 	n.cancel = nil
 	switch {
-	case m.err != nil && ctx.Err() != nil && errors.Is(m.err, context.Canceled):
-		s.fail(ctx, n, &Failure{Spec: n.spec, Bound: n.bound, Err: context.Cause(ctx)})
+	case n.state == failed:
+		g.gone(n)
+	case errors.Is(m.err, ErrStopped), m.err != nil && canceled(g.ctx, m.err):
+		g.set(n, held)
+		g.gone(n)
 	case m.err != nil:
-		s.fail(ctx, n, &Failure{Spec: n.spec, Bound: n.bound, Err: m.err})
+		g.fail(n, &Failure{Spec: n.spec, Bound: n.bound, Err: m.err})
 	case m.o.Failure != "":
 		n.outcome = m.o
-		s.fail(ctx, n, &Failure{Spec: n.spec, Bound: n.bound, Outcome: m.o})
+		g.fail(n, &Failure{Spec: n.spec, Bound: n.bound, Outcome: m.o})
 	default:
-		s.set(n, done)
-		s.finish(ctx, n, m.o)
+		g.set(n, done)
+		g.finish(n, m.o)
 	}
-	s.tellTwins(ctx, n)
+}
+
+// gone tells of a process that was stopped before it came to anything.
+func (g *graph) gone(n *node) {
+	if n.began && n.failure.of() != n.spec && g.opt.Watcher != nil {
+		g.opt.Watcher.Done(Done{n.id, n.spec, n.bound, nil, nil})
+	}
 }
 
 type internalDone struct {
@@ -261,207 +212,66 @@ type internalDone struct {
 	err error
 }
 
-func (m internalDone) last() int { return 1 }
-
-func (m internalDone) apply(ctx context.Context, s *Scheduler) {
+func (m internalDone) apply(g *graph) {
+	g.busy--
 	n := m.n
-	if n.state == failed {
-		return
-	}
-	if m.err != nil {
-		s.fail(ctx, n, &Failure{Spec: n.spec, Err: m.err})
-		return
-	}
-	s.set(n, done)
-	for _, a := range n.spec.Outputs {
-		s.ready(ctx, s.cellOf(a), m.c, n)
-	}
-	s.settle(ctx, n)
-}
-
-// circular reports whether a, with what a plan is about to bind, would stand for
-// itself. It is asked before any alias is set: every walk along them ends.
-func (s *Scheduler) circular(a *action.Artifact, bind map[*action.Artifact]*action.Artifact) bool {
-	seen := map[*action.Artifact]bool{}
-	for a != nil && !seen[a] {
-		seen[a] = true
-		next := bind[a]
-		if c := s.cells[a]; next == nil && c != nil {
-			next = c.alias
-		}
-		a = next
-	}
-	return a != nil
-}
-
-type planDone struct {
-	n   *node
-	r   *action.PlanResult
-	err error
-}
-
-func (m planDone) last() int { return 1 }
-
-func (m planDone) apply(ctx context.Context, s *Scheduler) {
-	n := m.n
-	if n.state == failed {
-		return
-	}
-	if m.err != nil {
-		s.fail(ctx, n, &Failure{Spec: n.spec, Err: m.err})
-		return
-	}
-	for _, a := range n.spec.Plan.Outputs {
-		if m.r.Bind[a] == nil {
-			s.fail(ctx, n, &Failure{Spec: n.spec, Err: fmt.Errorf("the plan promised %s and did not bind it", a.Path)})
-			return
-		}
-		if s.circular(a, m.r.Bind) {
-			s.fail(ctx, n, &Failure{Spec: n.spec, Err: fmt.Errorf("the plan bound %s to a promise that is bound to it", a.Path)})
-			return
-		}
-	}
-	for _, a := range n.spec.Plan.Outputs {
-		asked := s.cells[a] != nil
-		c := s.cellOf(a)
-		c.alias = m.r.Bind[a]
-		if asked {
-			s.wantArtifact(ctx, c.alias, n.priority)
-		}
-		for _, w := range take(&c.waiters) {
-			t := s.wantArtifact(ctx, c.alias, w.priority+cost(w.spec))
-			s.needs(w, t)
-			s.arrived(ctx, w)
-		}
-	}
-	if len(m.r.Show) > 0 && s.opt.OnShow != nil {
-		s.opt.OnShow(n.spec, m.r.Show)
-	}
-	if m.r.Follow == nil {
-		s.finishPlan(ctx, n, m.r.Value)
-		return
-	}
-	switch next := s.want(ctx, m.r.Follow, n.priority); next.state {
-	case done:
-		s.follow(n, next)
-		s.finishPlan(ctx, n, next.value)
-	case failed:
-		s.fail(ctx, n, next.failure)
+	switch {
+	case n.state == failed:
+	case m.err != nil && canceled(g.ctx, m.err):
+		g.set(n, held)
+	case m.err != nil:
+		g.fail(n, &Failure{Spec: n.spec, Err: m.err})
 	default:
-		next.followers = append(next.followers, n)
-	}
-}
-
-// finishPlan gives n its value and starts those that waited for it.
-func (s *Scheduler) finishPlan(ctx context.Context, n *node, value any) {
-	s.set(n, done)
-	n.value = value
-	for _, w := range take(&n.waiters) {
-		s.follow(w, n)
-		s.arrived(ctx, w)
-	}
-	for _, w := range take(&n.followers) {
-		if w.state == running {
-			s.follow(w, n)
-			s.finishPlan(ctx, w, value)
+		g.set(n, done)
+		for _, a := range n.spec.Outputs {
+			g.ready(g.cellOf(a), m.c, n)
 		}
-	}
-	s.settle(ctx, n)
-}
-
-func (s *Scheduler) cellOf(a *action.Artifact) *cell {
-	c := s.cells[a]
-	if c == nil {
-		c = &cell{}
-		s.cells[a] = c
-	}
-	return c
-}
-
-// ready publishes an artifact's content to those who wait for it.
-func (s *Scheduler) ready(ctx context.Context, c *cell, content action.Content, maker *node) {
-	if c.ready {
-		return // announced early before
-	}
-	c.ready, c.content, c.maker = true, content, maker
-	for _, w := range take(&c.waiters) {
-		if maker != nil {
-			s.follow(w, maker)
-		}
-		s.arrived(ctx, w)
+		g.settle(n)
 	}
 }
 
 // finish publishes the outputs of a process that succeeded.
-func (s *Scheduler) finish(ctx context.Context, n *node, o *Outcome) {
+func (g *graph) finish(n *node, o *Outcome) {
 	n.outcome = o
-	s.counts.Done++
+	g.counts.Done++
 	if o.Cached {
-		s.counts.Cached++
+		g.counts.Cached++
 	} else {
-		s.counts.Ran++
+		g.counts.Ran++
 	}
 	put := func(a *action.Artifact, c action.Content) {
 		if a != nil {
-			s.ready(ctx, s.cellOf(a), c, n)
+			g.ready(g.cellOf(a), c, n)
 		}
 	}
 	for _, a := range n.spec.Outputs {
 		if c, ok := o.Outputs[action.Abs(a.Path)]; ok {
 			put(a, c)
-		} else if c := s.cellOf(a); n.spec.Optional[a] {
-			c.failure = &Failure{Spec: n.spec, Err: fmt.Errorf("%s: the optional output %s was not made", n.spec.Owner, a.Path)}
-			for _, w := range take(&c.waiters) {
-				s.fail(ctx, w, c.failure)
-			}
+		} else if n.spec.Optional[a] {
+			c := g.cellOf(a)
+			c.goal = false // nobody minds, unless it is read
+			g.refuse(c, fmt.Errorf("the optional output %s of %s was not made", a.Path, n.spec.Owner))
 		}
 	}
 	put(n.spec.Stdout, o.Stdout)
 	put(n.spec.Stderr, o.Stderr)
-	put(n.spec.ExitCode, exitContent(o.ExitCode))
-	s.settle(ctx, n)
-	if s.opt.OnDone != nil {
-		s.opt.OnDone(Done{n.id, n.spec, n.bound, o, nil})
+	put(n.spec.ExitCode, action.Content{File: digest.Of(ExitText(o.ExitCode))})
+	g.settle(n)
+	if g.opt.Watcher != nil {
+		g.opt.Watcher.Done(Done{n.id, n.spec, n.bound, o, nil})
 	}
 }
 
-// settle makes n's result final once every producer it took an early output
-// from has settled: only then is it recorded, and only then do those who used
-// it early settle in turn.
-func (s *Scheduler) settle(ctx context.Context, n *node) {
-	if n.state != done || n.unsettled > 0 || n.settled {
-		return
-	}
-	n.settled = true
-	if n.bound != nil && !n.outcome.Cached {
-		s.spawn(func() message {
-			return recorded{s.opt.Executor.Record(context.WithoutCancel(ctx), n.bound, n.outcome), n}
-		})
-	}
-	for _, u := range n.users {
-		u.unsettled--
-		s.settle(ctx, u)
-	}
-	n.users = nil
-}
+// ExitText returns the content of an exit code artifact, which the Worker puts
+// into the store.
+func ExitText(code int) []byte { return strconv.AppendInt(nil, int64(code), 10) }
 
-type recorded struct {
-	err error
-	n   *node
-}
+type kept struct{ err error }
 
-func (m recorded) last() int { return 1 }
-
-// apply fails the node when its result cannot be kept: a full disk must not
-// look like success.
-func (m recorded) apply(ctx context.Context, s *Scheduler) {
+// apply ends Run when a result cannot be kept: a full disk must not look like success.
+func (m kept) apply(g *graph) {
+	g.busy--
 	if m.err != nil {
-		s.stop = &Failure{Spec: m.n.spec, Bound: m.n.bound, Err: m.err}
+		g.breakDown(m.err)
 	}
-}
-
-func take(ws *[]*node) []*node {
-	out := *ws
-	*ws = nil
-	return out
 }

@@ -27,9 +27,8 @@ type Engine interface {
 	// Info returns facts in the order to be shown.
 	Info(context.Context) ([]executor.InfoEntry, error)
 
-	// RunSpec says how to start the program of the one target of the request,
-	// which was built before.
-	RunSpec(context.Context, executor.BuildRequest) (executor.RunSpec, error)
+	// Run builds the one target of the request and says how to start its program.
+	Run(context.Context, executor.BuildRequest) (executor.RunSpec, error)
 
 	// RuleDocs describes the rules that a .bzl file exports; "" means those
 	// that every BUILD file has.

@@ -32,10 +32,7 @@ func runRun(ctx context.Context, c *command) error {
 	}
 	p.Package, p.Name, p.Slash = l.Pkg(), l.Name, false
 	req := c.buildRequest([]label.Pattern{p})
-	if err := e.Build(ctx, req); err != nil {
-		return err
-	}
-	spec, err := e.RunSpec(ctx, req)
+	spec, err := e.Run(ctx, req)
 	if err != nil {
 		return err
 	}

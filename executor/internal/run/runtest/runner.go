@@ -37,7 +37,7 @@ func Runner(t *testing.T, open func(t *testing.T) Setup) {
 	}
 	fails := func(reason string) check {
 		return func(t *testing.T, s Setup, b *action.Bound, res run.Result) {
-			if res.OK(b) || !strings.Contains(res.Failure, reason) {
+			if res.OK(b) || !strings.Contains(run.Judge(b, res), reason) {
 				t.Errorf("%+v, want a failure that says %q", res, reason)
 			}
 		}
@@ -84,7 +84,7 @@ func Runner(t *testing.T, open func(t *testing.T) Setup) {
 			}
 		}},
 		{"exit code", "echo > bin/out; exit 7", nil, []string{"/w/bin/out"}, func(t *testing.T, s Setup, b *action.Bound, res run.Result) {
-			if res.ExitCode != 7 || res.Failure != "" || res.OK(b) || len(res.Outputs) != 0 {
+			if res.ExitCode != 7 || run.Judge(b, res) != "exit code 7" || res.OK(b) {
 				t.Errorf("%+v", res)
 			}
 		}},
@@ -118,7 +118,7 @@ func Runner(t *testing.T, open func(t *testing.T) Setup) {
 			if c.change != nil {
 				c.change(b)
 			}
-			res, err := s.Runner.Run(ctx, b, nil)
+			res, err := s.Runner.Run(ctx, b, run.Hints{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +130,7 @@ func Runner(t *testing.T, open func(t *testing.T) Setup) {
 		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		if _, err := s.Runner.Run(ctx, s.Shell("sleep 60", nil), nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Runner.Run(ctx, s.Shell("sleep 60", nil), run.Hints{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want context.DeadlineExceeded", err)
 		}
 		if d := time.Since(start); d > 20*time.Second {

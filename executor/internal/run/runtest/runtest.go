@@ -4,6 +4,7 @@ package runtest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/run"
+	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/tree"
 )
 
@@ -58,6 +60,7 @@ func Cache(t *testing.T, open func(t *testing.T) (c run.ActionCache, store cas.S
 			t.Fatal(err)
 		}
 		return b, run.Result{
+			Key: b.Digest,
 			Outputs: map[string]action.Content{
 				"/out/file": {File: put(t, s, "a file")},
 				"/w/tool":   {File: put(t, s, "a tool"), Executable: true},
@@ -94,7 +97,7 @@ func Cache(t *testing.T, open func(t *testing.T) (c run.ActionCache, store cas.S
 		c, s := open(t)
 		b := Bound([]string{"lint"}, tree.Empty, "/out/report")
 		b.Stored = true
-		want := run.Result{ExitCode: 101, Stdout: digest.Empty, Stderr: put(t, s, "error: no\n"), StderrBytes: []byte("error: no\n"), Runner: "r"}
+		want := run.Result{Key: b.Digest, ExitCode: 101, Accesses: []sandbox.Access{{Kind: sandbox.AccessConnect, Addr: "1.2.3.4:80", Err: 101, Program: "curl"}}, Stdout: digest.Empty, Stderr: put(t, s, "error: no\n"), StderrBytes: []byte("error: no\n"), Runner: "r"}
 		if err := c.Record(ctx, b, want); err != nil {
 			t.Fatal(err)
 		}
@@ -106,21 +109,54 @@ func Cache(t *testing.T, open func(t *testing.T) (c run.ActionCache, store cas.S
 	})
 	t.Run("refuses what is no result", func(t *testing.T) {
 		c, _ := open(t)
-		b := Bound([]string{"x"}, tree.Empty)
+		b := Bound([]string{"x"}, tree.Empty, "/out/x")
 		local := Bound([]string{"y"}, tree.Empty)
 		local.NoSandbox = true
 		for name, r := range map[string]run.Result{
-			"exit code": {ExitCode: 1}, "timeout": {TimedOut: true}, "signal": {Signal: 9, ExitCode: 137}, "failure": {Failure: "did not make x"},
+			"exit code": {ExitCode: 1}, "timeout": {TimedOut: true}, "signal": {Signal: 9, ExitCode: 137}, "not started": {NotStarted: "cannot run x"}, "unusable": {Unusable: map[string]string{"/out/x": "is a FIFO"}}, "missing": {},
 		} {
+			r.Key = b.Digest
 			if c.Record(ctx, b, r) == nil {
 				t.Errorf("%s: recorded", name)
 			}
 		}
-		if c.Record(ctx, local, run.Result{}) == nil {
+		if c.Record(ctx, local, run.Result{Key: local.Digest}) == nil {
 			t.Error("a result without a sandbox was recorded")
 		}
 		if _, ok, _ := c.Lookup(ctx, b); ok {
 			t.Error("found what was refused")
+		}
+	})
+	t.Run("another key", func(t *testing.T) {
+		c, s := open(t)
+		b, want := full(t, s)
+		other := *b
+		other.Digest = put(t, s, "the narrowed action")
+		want.Key = other.Digest
+		if err := c.Record(ctx, b, want); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, _ := c.Lookup(ctx, b); ok {
+			t.Error("found under the declared key")
+		}
+		if got, ok, err := c.Lookup(ctx, &other); !ok || err != nil {
+			t.Errorf("Lookup under its own key = %v, %v", ok, err)
+		} else {
+			Same(t, got, want)
+		}
+	})
+	t.Run("other judges", func(t *testing.T) {
+		c, s := open(t)
+		b, _ := full(t, s)
+		b.Stored = true
+		want := run.Result{Key: b.Digest, ExitCode: 1, Stdout: digest.Empty, Stderr: digest.Empty, Runner: "r"}
+		if err := c.Record(ctx, b, want); err != nil {
+			t.Fatal(err)
+		}
+		plain := *b
+		plain.Stored = false
+		if _, ok, err := c.Lookup(ctx, &plain); ok || err != nil {
+			t.Errorf("a stored failure was found for who takes it for a failure: %v", err)
 		}
 	})
 	t.Run("other outputs", func(t *testing.T) {
@@ -141,7 +177,8 @@ func Cache(t *testing.T, open func(t *testing.T) (c run.ActionCache, store cas.S
 func Same(t *testing.T, got, want run.Result) {
 	t.Helper()
 	if got.ExitCode != want.ExitCode || got.Stdout != want.Stdout || got.Stderr != want.Stderr ||
-		string(got.StderrBytes) != string(want.StderrBytes) || got.Wall != want.Wall || !got.Start.Equal(want.Start) && !want.Start.IsZero() || got.Runner != want.Runner {
+		string(got.StderrBytes) != string(want.StderrBytes) || got.Wall != want.Wall || !got.Start.Equal(want.Start) && !want.Start.IsZero() || got.Runner != want.Runner ||
+		got.Key != want.Key || !slices.Equal(got.Accesses, want.Accesses) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if len(got.Outputs) != len(want.Outputs) {
