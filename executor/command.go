@@ -219,12 +219,10 @@ func (b *building) choose(configured []*analysis.Configured) error {
 
 // byPlace orders targets as their BUILD files do.
 func byPlace(x, y *target) int {
-	_, lx, _ := splitPosition(x.Target.Position)
-	_, ly, _ := splitPosition(y.Target.Position)
 	return cmp.Or(
 		cmp.Compare(x.Label.Repo, y.Label.Repo),
 		cmp.Compare(x.Label.Package, y.Label.Package),
-		cmp.Compare(lx, ly),
+		x.Target.Position.Compare(y.Target.Position),
 		x.Label.Compare(y.Label),
 	)
 }

@@ -21,9 +21,10 @@ import (
 // lowest first. A package that is not in it fails the test. Nobody edits it to
 // make a build pass: an edge that is missing here is a question of design.
 var layers = []layer{
-	// 0: values that cannot be wrong; compute-once-per-key; what happened, as data.
+	// 0: values that cannot be wrong; an error with a position; compute-once-per-key; what happened, as data.
 	{"executor/label", ""},
-	{"executor/event", "executor/label"},
+	{"executor/diag", ""},
+	{"executor/event", "executor/label executor/diag"},
 	{internal + "digest", ""},
 	{internal + "memo", ""},
 	{internal + "fsx", ""},
@@ -34,17 +35,17 @@ var layers = []layer{
 	{internal + "tree", "cas digest"},
 
 	// 2: what a rule asked and the bytes to run; one view of the files; what was done.
-	{internal + "action", "executor/label digest tree"},
+	{internal + "action", "executor/label executor/diag digest tree"},
 	{internal + "source", "action digest tree memo"},
 	{internal + "journal", "executor/label action digest tree"},
 
 	// 3, front: Starlark to Specs. It reads files through what it is given, and
 	// knows neither how actions run nor where content is kept.
-	{internal + "bzl", "executor/label executor/event action"},
-	{internal + "loading", "executor/label executor/event bzl memo"},
-	{internal + "repo", "executor/label executor/event bzl loading memo digest"},
-	{internal + "query", "executor/label bzl loading"},
-	{internal + "analysis", "executor/label executor/event action bzl loading memo"},
+	{internal + "bzl", "executor/label executor/diag executor/event action"},
+	{internal + "loading", "executor/label executor/diag executor/event bzl memo"},
+	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo digest"},
+	{internal + "query", "executor/label executor/diag bzl loading"},
+	{internal + "analysis", "executor/label executor/diag executor/event action bzl loading memo"},
 
 	// 3, back: Bound to results. It knows no Starlark.
 	{internal + "sandbox", ""},
@@ -55,19 +56,19 @@ var layers = []layer{
 	{internal + "schedule", "executor/label executor/event action digest tree"},
 
 	// 5: the Engine wires them.
-	{"executor", "executor/label executor/event digest memo fsx cas tree action source journal bzl loading repo query analysis sandbox run schedule"},
+	{"executor", "executor/label executor/diag executor/event digest memo fsx cas tree action source journal bzl loading repo query analysis sandbox run schedule"},
 
 	// 6: rule sets, and the command line, which sees the engine's public side alone.
 	{"rules", ""},
 	{"cmd/gorules", "cmd/gorules/internal/cli executor executor/label executor/event rules"},
-	{"cmd/gorules/internal/cli", "executor executor/label executor/event cmd/gorules/internal/cargoinit cmd/gorules/internal/flags cmd/gorules/internal/rc " +
+	{"cmd/gorules/internal/cli", "executor executor/label executor/diag executor/event cmd/gorules/internal/cargoinit cmd/gorules/internal/flags cmd/gorules/internal/rc " +
 		"cmd/gorules/internal/starfmt cmd/gorules/internal/ui cmd/gorules/internal/workspace"},
-	{"cmd/gorules/internal/cargoinit", "cmd/gorules/internal/starfmt"},
-	{"cmd/gorules/internal/flags", ""},
-	{"cmd/gorules/internal/rc", "cmd/gorules/internal/flags"},
-	{"cmd/gorules/internal/starfmt", ""},
-	{"cmd/gorules/internal/ui", "executor/event executor/label"},
-	{"cmd/gorules/internal/workspace", ""},
+	{"cmd/gorules/internal/cargoinit", "executor/diag cmd/gorules/internal/starfmt"},
+	{"cmd/gorules/internal/flags", "executor/diag"},
+	{"cmd/gorules/internal/rc", "executor/diag cmd/gorules/internal/flags"},
+	{"cmd/gorules/internal/starfmt", "executor/diag"},
+	{"cmd/gorules/internal/ui", "executor/diag executor/event executor/label"},
+	{"cmd/gorules/internal/workspace", "executor/diag"},
 	{"cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, // runs gorules as a user does
 	{"cmd/gorules-bench/internal/bench", ""},
 }

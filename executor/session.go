@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/analysis"
@@ -119,7 +120,7 @@ func (s *session) registered(ctx context.Context, rs []repo.Registration) ([]lab
 	for _, r := range rs {
 		x, err := s.loader.Expand(ctx, []label.Pattern{r.Pattern}, loading.ExpandOptions{})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.Position, err)
+			return nil, diag.Place(err, r.Position)
 		}
 		for _, t := range x.Targets {
 			out = append(out, t.Label)
@@ -128,8 +129,8 @@ func (s *session) registered(ctx context.Context, rs []repo.Registration) ([]lab
 	return out, nil
 }
 
-func (e *Engine) print(position, text string) {
-	e.opt.Sink(event.Diagnostic{Severity: event.Debug, Text: position + ": " + text})
+func (e *Engine) print(at diag.Position, text string) {
+	e.opt.Sink(event.Printed{Position: at, Text: text})
 }
 
 // close keeps what the session learned about digests.
@@ -214,57 +215,8 @@ func (e *Engine) userError(err error) error {
 
 // report shows an error of the user's files.
 func (e *Engine) report(err error) {
-	d := event.Diagnostic{Severity: event.Error, Text: err.Error()}
-	var file *loading.Error
-	var target *analysis.Error
-	switch {
-	case errors.As(err, &target):
-		d.Text, d.Hint = withoutOwnFrames(target.Text), target.Hint
-		d.File, d.Line, d.Column = splitPosition(target.Position)
-	case errors.As(err, &file):
-		d.File, d.Line, d.Column, d.Text, d.Hint = file.File, file.Line, file.Col, file.Text, file.Hint
-	}
-	e.opt.Sink(d)
-}
-
-// withoutOwnFrames drops a traceback that lies in gorules' own rules alone: a
-// rule refused something in so many words, and where it did so helps nobody.
-func withoutOwnFrames(text string) string {
-	said, trace, ok := strings.Cut(text, "\nTraceback (most recent call last):\n")
-	if !ok {
-		return text
-	}
-	for line := range strings.Lines(trace) {
-		if !strings.Contains(line, `File "@gorules//`) {
-			return text
-		}
-	}
-	return said
-}
-
-// splitPosition reads file:line:column.
-func splitPosition(p string) (file string, line, col int) {
-	rest, c, ok1 := cutLast(p)
-	name, l, ok2 := cutLast(rest)
-	if !ok1 || !ok2 {
-		return p, 0, 0
-	}
-	return name, l, c
-}
-
-func cutLast(s string) (string, int, bool) {
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 {
-		return s, 0, false
-	}
-	n := 0
-	for _, r := range s[i+1:] {
-		if r < '0' || r > '9' {
-			return s, 0, false
-		}
-		n = n*10 + int(r-'0')
-	}
-	return s[:i], n, true
+	d := diag.Of(err)
+	e.opt.Sink(event.Diagnostic{Severity: event.Error, Position: d.Position(), Text: d.Text(), Hint: d.Hint()})
 }
 
 // hostTools returns the default tools of shell actions: what is there of the

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
-	"gorules/executor/internal/analysis"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/journal"
 	"gorules/executor/internal/loading"
@@ -163,9 +163,7 @@ func (w *watcher) stderr(s *action.Spec, o *schedule.Outcome) string {
 }
 
 func (w *watcher) fail(d schedule.Done) {
-	var file *loading.Error
-	var target *analysis.Error
-	if errors.As(d.Failure.Err, &file) || errors.As(d.Failure.Err, &target) {
+	if diag.Placed(d.Failure.Err) != nil {
 		w.e.report(d.Failure.Err) // a plan's: about the user's files, not about an action
 		return
 	}

@@ -100,7 +100,7 @@ func TestRunAction(t *testing.T) {
 	if s.Mnemonic != "Cc" || s.Progress != "Compiling //:b to bazel-out/k8-fastbuild/bin/b.o" {
 		t.Errorf("mnemonic %q, progress %q", s.Mnemonic, s.Progress)
 	}
-	if !strings.HasSuffix(s.Position, "defs.bzl:9:20") {
+	if !strings.HasSuffix(s.Position.String(), "defs.bzl:9:20") {
 		t.Errorf("position %q", s.Position)
 	}
 }

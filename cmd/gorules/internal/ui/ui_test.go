@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"gorules/cmd/gorules/internal/ui"
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/label"
 )
@@ -145,11 +146,11 @@ func TestDiagnostics(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := func(line, column int) event.Event {
-		return event.Diagnostic{Severity: event.Error, File: "BUILD", Line: line, Column: column, Text: "bad", Hint: "one\ntwo"}
+		return event.Diagnostic{Severity: event.Error, Position: diag.Position{File: "BUILD", Line: line, Column: column}, Text: "bad", Hint: "one\ntwo"}
 	}
 	got := render(t, ui.Config{Root: dir, Level: zerolog.InfoLevel}, []event.Event{
 		d(2, 12), d(4, 1), d(4, 5), d(4, 99), d(3, 1), d(9, 1), d(0, 0),
-		event.Diagnostic{Severity: event.Warning, File: "none", Line: 1, Text: "first line\ndetail\n  more"},
+		event.Diagnostic{Severity: event.Warning, Position: diag.Position{File: "none", Line: 1}, Text: "first line\ndetail\n  more"},
 		event.Diagnostic{Severity: event.Info, Text: "note"},
 		event.Diagnostic{Severity: event.Debug, Text: "hidden"},
 	})
