@@ -1,6 +1,7 @@
 package loading_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -158,6 +159,37 @@ func TestErrors(t *testing.T) {
 				t.Errorf("error:\n%s\nwant:\n%s", got, tt.want)
 			}
 		})
+	}
+}
+
+// The error that the loader keeps for a package is the same one for everybody
+// who names it, and nobody gives it his own place.
+func TestKeptErrorStaysAsItIs(t *testing.T) {
+	l := newLoader(t, `
+-- a/BUILD --
+test_suite(name = "a", tests = ["//gone:t"])
+-- b/BUILD --
+
+test_suite(name = "b", tests = ["//gone:t"])
+`)
+	_, first := l.Package(t.Context(), pkg("gone"))
+	var kept *diag.Error
+	if !errors.As(first, &kept) {
+		t.Fatal(first)
+	}
+	before := *kept
+	for suite, want := range map[string]string{"//a:a": "a/BUILD:1:11: ", "//b:b": "b/BUILD:2:11: "} {
+		s, err := l.Target(t.Context(), parse(t, suite))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Tests(t.Context(), s); err == nil || !strings.HasPrefix(err.Error(), want+"no such package '//gone'") {
+			t.Errorf("%s: %v, want it at %s", suite, err, want)
+		}
+	}
+	_, again := l.Package(t.Context(), pkg("gone"))
+	if again != first || *kept != before {
+		t.Errorf("the kept error was %v and is %v", &before, again)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gorules/cmd/gorules/internal/workspace"
 	"gorules/executor"
 	"gorules/executor/diag"
 	"gorules/executor/event"
@@ -31,6 +32,8 @@ func exitCode(err error) int {
 		return int(ours.Kind)
 	case errors.Is(err, context.Canceled):
 		return int(executor.Interrupted)
+	case errors.Is(err, workspace.ErrNotFound):
+		return int(executor.BadCommandLine)
 	}
 	return int(executor.Internal)
 }

@@ -42,7 +42,7 @@ func runFmt(ctx context.Context, c *command) error {
 		root := c.ws.Root
 		if root == "" {
 			_, err := workspace.Find(c.Dir)
-			return badLine("%w", err)
+			return err
 		}
 		found, err := starfmt.Find(root)
 		if err != nil {
