@@ -213,8 +213,14 @@ func (e *Engine) userError(err error) error {
 	return &Error{Kind: AnalysisFailed, Err: err, Reported: true}
 }
 
-// report shows an error of the user's files.
+// report shows an error of the user's files; of joined errors, each.
 func (e *Engine) report(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			e.report(err)
+		}
+		return
+	}
 	d := diag.Of(err)
 	e.opt.Sink(event.Diagnostic{Severity: event.Error, Position: d.Position(), Text: d.Text(), Hint: d.Hint()})
 }
