@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"time"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/exit"
 	"gorules/executor/label"
@@ -69,7 +70,7 @@ type Target struct {
 	Label      label.Label
 	Kind       string // "cargo_test rule", "source file", "generated file"
 	Attributes map[string]any
-	Location   string // file:line:column
+	Location   diag.Position
 }
 
 // WhyEntry explains one action of the last build that ran.

@@ -119,14 +119,8 @@ func (e *Engine) openBack(ctx context.Context, s *front.Session, c *command.Comm
 	c.Layout = layout.Open(layout.Options{Workspace: e.opt.Workspace, Dir: e.dir, Prefix: e.opt.SymlinkPrefix, Store: store, Digest: s.Digests.Digest})
 	c.Narrator = narrate.New(ctx, narrate.Options{
 		Sink: e.opt.Sink, Jobs: e.opt.Jobs, Position: s.Position, Shown: c.Layout.Shown,
-		Read: func(ctx context.Context, d digest.Digest) ([]byte, error) { return cas.ReadAll(ctx, store, d) },
-		Report: func(err error) bool {
-			if !front.IsUsers(err) {
-				return false
-			}
-			front.Report(e.opt.Sink, err)
-			return true
-		},
+		Read:   func(ctx context.Context, d digest.Digest) ([]byte, error) { return cas.ReadAll(ctx, store, d) },
+		Report: c.Report,
 	})
 	c.Graph = func(ctx context.Context, goals []schedule.Goal, watcher schedule.Watcher) (*schedule.Report, error) {
 		return schedule.Run(ctx, goals, schedule.Options{

@@ -21,9 +21,10 @@ import (
 // lowest first. A package that is not in it fails the test. Nobody edits it to
 // make a build pass: an edge that is missing here is a question of design.
 var layers = []layer{
-	// 0: values that cannot be wrong; compute-once-per-key; what happened, as data.
+	// 0: values that cannot be wrong; an error with a position; compute-once-per-key; what happened, as data.
 	{"executor/label", ""},
-	{"executor/event", "executor/label"},
+	{"executor/diag", ""},
+	{"executor/event", "executor/label executor/diag"},
 	{internal + "digest", ""},
 	{internal + "bug", ""},
 	{internal + "exit", ""},
@@ -36,17 +37,17 @@ var layers = []layer{
 	{internal + "tree", "cas digest"},
 
 	// 2: what a rule asked and the bytes to run; one view of the files; what was done.
-	{internal + "action", "executor/label digest tree"},
+	{internal + "action", "executor/label executor/diag digest tree"},
 	{internal + "source", "action digest tree memo"},
 	{internal + "journal", "executor/label action digest tree"},
 
 	// 3, front: Starlark to Specs. It reads files through what it is given, and
 	// knows neither how actions run nor where content is kept.
-	{internal + "bzl", "executor/label executor/event action"},
-	{internal + "loading", "executor/label executor/event bzl memo"},
-	{internal + "repo", "executor/label executor/event bzl loading memo digest"},
-	{internal + "query", "executor/label bzl loading"},
-	{internal + "analysis", "executor/label executor/event action bzl loading memo"},
+	{internal + "bzl", "executor/label executor/diag executor/event action"},
+	{internal + "loading", "executor/label executor/diag executor/event bzl memo"},
+	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo digest"},
+	{internal + "query", "executor/label executor/diag bzl loading"},
+	{internal + "analysis", "executor/label executor/diag executor/event action bzl loading memo"},
 
 	// 3, back: Bound to results. It knows no Starlark.
 	{internal + "sandbox", ""},
@@ -58,26 +59,26 @@ var layers = []layer{
 	{internal + "worker", "action cas digest run sandbox schedule tree"},
 
 	// 5: one command with its parts.
-	{internal + "narrate", "executor/label executor/event action bug digest journal schedule"},
+	{internal + "narrate", "executor/label executor/diag executor/event action bug digest journal schedule"},
 	{internal + "resume", "executor/label journal source"},
 	{internal + "layout", "executor/label action cas digest source tree"},
 	{internal + "command", "executor/label executor/event action analysis bug exit layout narrate resume run sandbox schedule"},
-	{internal + "front", "executor/label executor/event action analysis bug command exit loading repo source"},
+	{internal + "front", "executor/label executor/diag executor/event action analysis bug command exit loading repo source"},
 
 	// 5: the Engine wires them.
-	{"executor", "executor/label executor/event action analysis bug bzl cas command digest exit front journal layout loading narrate query resume run sandbox schedule source worker"},
+	{"executor", "executor/label executor/diag executor/event action analysis bug bzl cas command digest exit front journal layout loading narrate query resume run sandbox schedule source worker"},
 
 	// 6: rule sets, and the command line, which sees the engine's public side alone.
 	{"rules", ""},
 	{"cmd/gorules", "cmd/gorules/internal/cli executor executor/label executor/event rules"},
-	{"cmd/gorules/internal/cli", "executor executor/label executor/event cmd/gorules/internal/cargoinit cmd/gorules/internal/flags cmd/gorules/internal/rc " +
+	{"cmd/gorules/internal/cli", "executor executor/label executor/diag executor/event cmd/gorules/internal/cargoinit cmd/gorules/internal/flags cmd/gorules/internal/rc " +
 		"cmd/gorules/internal/starfmt cmd/gorules/internal/ui cmd/gorules/internal/workspace"},
-	{"cmd/gorules/internal/cargoinit", "cmd/gorules/internal/starfmt"},
-	{"cmd/gorules/internal/flags", ""},
-	{"cmd/gorules/internal/rc", "cmd/gorules/internal/flags"},
-	{"cmd/gorules/internal/starfmt", ""},
-	{"cmd/gorules/internal/ui", "executor/event executor/label"},
-	{"cmd/gorules/internal/workspace", ""},
+	{"cmd/gorules/internal/cargoinit", "executor/diag cmd/gorules/internal/starfmt"},
+	{"cmd/gorules/internal/flags", "executor/diag"},
+	{"cmd/gorules/internal/rc", "executor/diag cmd/gorules/internal/flags"},
+	{"cmd/gorules/internal/starfmt", "executor/diag"},
+	{"cmd/gorules/internal/ui", "executor/diag executor/event executor/label"},
+	{"cmd/gorules/internal/workspace", "executor/diag"},
 	{"cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, // runs gorules as a user does
 	{"cmd/gorules-bench/internal/bench", ""},
 }

@@ -12,6 +12,7 @@ import (
 
 	"gorules/cmd/gorules/internal/cli"
 	"gorules/executor"
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/label"
 )
@@ -73,7 +74,7 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 	for _, n := range names {
 		switch n {
 		case "analysis":
-			f.opt.Sink(event.Diagnostic{Severity: event.Error, File: "BUILD", Line: 2, Column: 5, Text: `unknown attribute "nam"`, Hint: "did you mean name?"})
+			f.opt.Sink(event.Diagnostic{Severity: event.Error, Position: diag.Position{File: "BUILD", Line: 2, Column: 5}, Text: `unknown attribute "nam"`, Hint: "did you mean name?"})
 			return &executor.Error{Kind: executor.AnalysisFailed, Err: errors.New("analysis"), Reported: true}
 		case "machine":
 			return &executor.Error{Kind: executor.Environment, Err: errors.New("user namespaces are refused")}
@@ -82,7 +83,7 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 		case "notests":
 			return &executor.Error{Kind: executor.NoTests, Err: errors.New("no test target is among //:notests")}
 		case "broken":
-			f.opt.Sink(event.ActionFailed{Owner: label.Label{Name: "broken"}, Mnemonic: "Rustc", Progress: "hello (lib)", Position: "BUILD:3:1",
+			f.opt.Sink(event.ActionFailed{Owner: label.Label{Name: "broken"}, Mnemonic: "Rustc", Progress: "hello (lib)", Position: diag.Position{File: "BUILD", Line: 3, Column: 1},
 				Reason: "exit code 1", Stderr: "\x1b[31merror[E0425]\x1b[0m: cannot find value\n", Argv: []string{"/rust/bin/rustc", "--cfg", `feature="std"`}})
 			f.opt.Sink(event.Finished{Wall: time.Second, Processes: 3, ByRunner: map[string]int{"linux-sandbox": 3}, Targets: 1, Failed: 1})
 			return &executor.Error{Kind: executor.BuildFailed, Err: errors.New("broken"), Reported: true}
@@ -138,8 +139,8 @@ func (f *fake) Query(_ context.Context, expr string, o executor.QueryOptions) ([
 		return nil, &executor.Error{Kind: executor.AnalysisFailed, Err: errors.New("query: 1:6: expected an expression")}
 	}
 	return []executor.Target{
-		{Label: label.Label{Name: "hello"}, Kind: "cargo_package rule", Location: "BUILD:3:1", Attributes: map[string]any{"expr": expr, "implicit": o.ImplicitDeps}},
-		{Label: label.Label{Name: "BUILD"}, Kind: "source file", Location: "BUILD:1:1"},
+		{Label: label.Label{Name: "hello"}, Kind: "cargo_package rule", Location: diag.Position{File: "BUILD", Line: 3, Column: 1}, Attributes: map[string]any{"expr": expr, "implicit": o.ImplicitDeps}},
+		{Label: label.Label{Name: "BUILD"}, Kind: "source file", Location: diag.Position{File: "BUILD", Line: 1, Column: 1}},
 	}, nil
 }
 

@@ -5,6 +5,7 @@ package event
 import (
 	"time"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -28,11 +29,15 @@ const (
 // Diagnostic is a message about the user's files: where, what, what to do.
 type Diagnostic struct {
 	Severity Severity
-	File     string // relative to the workspace where it is inside; may be empty
-	Line     int    // from 1; 0 if unknown
-	Column   int
-	Text     string // the first line is the message; further lines are detail
-	Hint     string // what to do; may be empty
+	Position diag.Position // zero where it is about no file
+	Text     string        // the first line is the message; further lines are detail
+	Hint     string        // what to do; may be empty
+}
+
+// Printed is what print() said in a file that was evaluated.
+type Printed struct {
+	Position diag.Position // of the call
+	Text     string
 }
 
 // Output is text of a tool for the user, as the tool printed it (it may hold
@@ -81,8 +86,8 @@ type ActionFailed struct {
 	Owner    label.Label
 	Mnemonic string
 	Progress string
-	Position string // where the rule declared it
-	Reason   string // "exit code 1", "timed out after 60 s", "did not make x.o"
+	Position diag.Position // where the target is declared
+	Reason   string        // "exit code 1", "timed out after 60 s", "did not make x.o"
 	Stderr   string
 	Argv     []string
 	Notes    []string // refused accesses and the lines that would allow them
@@ -140,6 +145,7 @@ type Finished struct {
 }
 
 func (Diagnostic) event()     {}
+func (Printed) event()        {}
 func (Output) event()         {}
 func (Phase) event()          {}
 func (ActionStarted) event()  {}

@@ -44,7 +44,7 @@ func TestFilesLoad(t *testing.T) {
 	env := starlark.StringDict{"struct": starlark.NewBuiltin("struct", starlarkstruct.Make)}
 	for _, name := range []string{
 		"rule", "attr", "provider", "repository_rule", "native", "Label", "depset", "json", "gorules",
-		"DefaultInfo", "OutputGroupInfo", "SummaryInfo", "TestResultsInfo",
+		"DefaultInfo", "OutputGroupInfo", "SummaryInfo", "TestResultsInfo", "TestVerdictInfo",
 	} {
 		env[name] = anything{&docs}
 	}

@@ -86,7 +86,7 @@ func predeclared() starlark.StringDict {
 	// Rules and providers are made when a file loads; the functions tested here do not use them.
 	var docs []string
 	env := starlark.StringDict{}
-	for _, name := range []string{"rule", "attr", "provider", "depset", "DefaultInfo", "OutputGroupInfo", "SummaryInfo", "TestResultsInfo"} {
+	for _, name := range []string{"rule", "attr", "provider", "depset", "DefaultInfo", "OutputGroupInfo", "SummaryInfo", "TestResultsInfo", "TestVerdictInfo"} {
 		env[name] = anything{&docs}
 	}
 	maps.Copy(env, starlark.StringDict{

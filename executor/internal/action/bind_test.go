@@ -11,6 +11,7 @@ import (
 	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 	"google.golang.org/protobuf/proto"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/tree"
@@ -82,7 +83,7 @@ func newFixture(t testing.TB) *fixture {
 		files:   map[*action.Artifact][]string{f.dir: {"f"}},
 	}
 	f.spec = &action.Spec{
-		Owner: label.Label{Package: "a", Name: "x"}, Position: "a/BUILD:1:1", Mnemonic: "Rustc", Progress: "Compiling x",
+		Owner: label.Label{Package: "a", Name: "x"}, Position: diag.Position{File: "a/BUILD", Line: 1, Column: 1}, Mnemonic: "Rustc", Progress: "Compiling x",
 		Argv:     []action.Arg{action.Lit("/rust/bin/rustc"), action.Lit("a/x.rs"), files{f.dir}},
 		Env:      map[string]string{"A": "1", "B": "2", "C": "3", "D": "4"},
 		Outputs:  []*action.Artifact{f.out, f.outDir},
@@ -163,7 +164,7 @@ func TestKey(t *testing.T) {
 		"nothing":  func(*fixture) {},
 		"owner":    func(f *fixture) { f.spec.Owner = label.Label{Repo: "r", Package: "b", Name: "y"} },
 		"progress": func(f *fixture) { f.spec.Progress = "Checking x" },
-		"position": func(f *fixture) { f.spec.Position = "b/BUILD:2:2" },
+		"position": func(f *fixture) { f.spec.Position = diag.Position{File: "b/BUILD", Line: 2, Column: 2} },
 		"mnemonic": func(f *fixture) { f.spec.Mnemonic = "Clippy" },
 		"show":     func(f *fixture) { f.spec.Show = true },
 		"messages": func(f *fixture) {

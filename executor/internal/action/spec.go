@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -14,9 +15,9 @@ import (
 // Plan is set.
 type Spec struct {
 	Owner    label.Label
-	Position string // where the rule declared it: file:line:column
-	Mnemonic string // as rules_rust and Bazel spell them: "Rustc", "Genrule"
-	Progress string // "Compiling serde v1.0.1", for people
+	Position diag.Position // where the rule declared it
+	Mnemonic string        // as rules_rust and Bazel spell them: "Rustc", "Genrule"
+	Progress string        // "Compiling serde v1.0.1", for people
 
 	Argv    []Arg
 	Env     map[string]string // the whole environment; nothing is added to it

@@ -197,10 +197,8 @@ func (x *actions) register(spec *action.Spec, outputs ...*bzl.File) error {
 		case !x.own[f.Artifact]:
 			return fmt.Errorf("output %s was not declared by this function", f.Path)
 		case x.made[f.Artifact]:
-			return &hinted{
-				text: fmt.Sprintf("output %s is made by two actions: here and at %s", f.Path, f.Artifact.Producer.Position),
-				hint: "declare another file for one of them",
-			}
+			return errorf("output %s is made by two actions: here and at %s", f.Path, f.Artifact.Producer.Position).
+				WithHint("declare another file for one of them")
 		case f.Path != f.Artifact.Path:
 			return fmt.Errorf("output %s is a placed file: name the one that declare_file() returned", f.Path)
 		}
@@ -229,10 +227,8 @@ func (x *actions) unmade() error {
 	if names == nil {
 		return nil
 	}
-	return &hinted{
-		text: "the following files have no generating action:" + strings.Join(names, ""),
-		hint: "pass each to outputs of ctx.actions.run(), or do not declare it",
-	}
+	return errorf("%s", "the following files have no generating action:"+strings.Join(names, "")).
+		WithHint("pass each to outputs of ctx.actions.run(), or do not declare it")
 }
 
 // mnemonicOf returns a given mnemonic or the usual one.

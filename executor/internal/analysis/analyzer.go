@@ -108,10 +108,8 @@ func Conflicts(targets []*Configured) error {
 			}
 			old := seen[f.Path]
 			if old != nil && old.Artifact != f.Artifact {
-				return targetError(c.Target, &hinted{
-					text: fmt.Sprintf("output %s is made by %s too, in another way", f.Path, old.Owner),
-					hint: "give one of the two files another name",
-				})
+				return targetError(c.Target, errorf("output %s is made by %s too, in another way", f.Path, old.Owner).
+					WithHint("give one of the two files another name"))
 			}
 			seen[f.Path] = f
 		}
@@ -201,10 +199,7 @@ func (a *Analyzer) generatedFile(ctx context.Context, t *loading.Target, cfg *co
 
 // thread returns a Starlark thread for code of one target; stop must be called at its end.
 func (a *Analyzer) thread(ctx context.Context, name string, c *bzl.Context) (thread *starlark.Thread, stop func()) {
-	thread = &starlark.Thread{Name: name, Print: func(*starlark.Thread, string) {}}
-	if a.opts.Print != nil {
-		thread.Print = bzl.Printer(a.opts.Print)
-	}
+	thread = &starlark.Thread{Name: name, Print: bzl.Printer(a.opts.Print)}
 	bzl.Attach(thread, c)
 	cancel := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	return thread, func() { cancel() }

@@ -46,10 +46,8 @@ func (a *Analyzer) condition(ctx context.Context, l label.Label, cfg *configurat
 		return &condition{label: l, matches: p.has(v), needs: map[string]string{"constraint " + v.setting.String(): v.value.String()}}, nil
 	}
 	if c.condition == nil {
-		return nil, &hinted{
-			text: fmt.Sprintf("%s is a %s: a key of select() must be a config_setting or a constraint_value", l, c.Kind),
-			hint: "write a config_setting that tests it and name that",
-		}
+		return nil, errorf("%s is a %s: a key of select() must be a config_setting or a constraint_value", l, c.Kind).
+			WithHint("write a config_setting that tests it and name that")
 	}
 	return c.condition, nil
 }
@@ -105,10 +103,8 @@ func (a *Analyzer) configSetting(ctx context.Context, r *resolver, attrs map[str
 		}
 	}
 	if len(cond.needs) == 0 {
-		return nil, &hinted{
-			text: "config_setting tests nothing: values, define_values, flag_values and constraint_values are all empty",
-			hint: `give it one of them, e.g. values = {"compilation_mode": "opt"}`,
-		}
+		return nil, errorf("config_setting tests nothing: values, define_values, flag_values and constraint_values are all empty").
+			WithHint(`give it one of them, e.g. values = {"compilation_mode": "opt"}`)
 	}
 	c := a.fileless(r.t, r.cfg, nil)
 	c.Attrs, c.condition = attrs, cond

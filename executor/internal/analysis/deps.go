@@ -113,10 +113,8 @@ func (r *resolver) check(at *bzl.Attr, l label.Label, c *Configured) error {
 		return err
 	}
 	if !ok {
-		return &hinted{
-			text: fmt.Sprintf("target %s is not visible from target %s (attribute %q)", l, r.t.Label, at.Name),
-			hint: fmt.Sprintf("add %q to the visibility of %s (%s)", r.t.Label.Pkg().String()+":__pkg__", l, named.Position),
-		}
+		return errorf("target %s is not visible from target %s (attribute %q)", l, r.t.Label, at.Name).
+			WithHint(fmt.Sprintf("add %q to the visibility of %s (%s)", r.t.Label.Pkg().String()+":__pkg__", l, named.Position))
 	}
 	if isTestonly(c.Target) && !isTestonly(r.t) {
 		return fmt.Errorf("non-test target %s depends on testonly target %s (attribute %q): set testonly = True, or drop the dependency", r.t.Label, l, at.Name)
@@ -168,10 +166,8 @@ func checkFiles(at *bzl.Attr, l label.Label, c *Configured) error {
 	}
 	if isFile(c) {
 		if at.Files.None && !at.Executable {
-			return &hinted{
-				text: fmt.Sprintf("in attribute %q: %s %s is misplaced here: the attribute takes no files", at.Name, c.Kind, l),
-				hint: "name a target that a rule declares",
-			}
+			return errorf("in attribute %q: %s %s is misplaced here: the attribute takes no files", at.Name, c.Kind, l).
+				WithHint("name a target that a rule declares")
 		}
 		if !at.Files.None && !at.Files.Allows(l.Name) {
 			return fmt.Errorf("in attribute %q: %s %s is misplaced here (expected %s)", at.Name, c.Kind, l, strings.Join(at.Files.Extensions, ", "))

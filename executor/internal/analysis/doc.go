@@ -11,7 +11,7 @@
 //
 // Actions are reached from the artifacts that are wanted, through
 // Artifact.Producer; nothing here runs one or reads what it made. Errors in the
-// user's files are of type *Error or *loading.Error.
+// user's files are of type *diag.Error.
 //
 // # Environment of actions
 //

@@ -8,65 +8,31 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
-	"gorules/executor/label"
 )
 
-// Error is an error that analysing one target met. Targets that depend on it
-// fail with the same *Error.
-type Error struct {
-	Label    label.Label
-	Position string // of the target: file:line:column
-	Text     string // "in foo_library rule //a:b: ..."; further lines are the Starlark calls
-	Hint     string // what to do; may be empty
-	Err      error  // the cause; may be nil
+// errorf is an error of something that a target's rule did; targetError gives it a place.
+func errorf(format string, args ...any) *diag.Error {
+	return diag.Errorf(diag.Position{}, format, args...)
 }
 
-// Error returns position and text, and the hint on a line of its own.
-func (e *Error) Error() string {
-	s := e.Text
-	if e.Position != "" {
-		s = e.Position + ": " + s
-	}
-	if e.Hint != "" {
-		s += "\n    " + e.Hint
-	}
-	return s
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// hinted is an error that knows what to do about it.
-type hinted struct{ text, hint string }
-
-func (h *hinted) Error() string { return h.text }
-
-// targetError places err at t. Errors that are placed already are returned as they are.
+// targetError places err at t. Errors that are placed already are returned as
+// they are: targets that depend on t fail with the same error.
 func targetError(t *loading.Target, err error) error {
-	var here *Error
-	var file *loading.Error
-	if errors.As(err, &here) || errors.As(err, &file) && file.File != "" || errors.Is(err, context.Canceled) {
+	if diag.Placed(err) != nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	what := t.KindString()
-	e := &Error{Label: t.Label, Position: t.Position, Err: err}
+	what := fmt.Sprintf("in %s %s: ", t.KindString(), t.Label)
 	var cycle *memo.CycleError
 	if errors.As(err, &cycle) {
 		if !ours(cycle) { // of load() statements, which package loading words
 			return err
 		}
-		e.Text = "in " + what + " " + t.Label.String() + ": " + cycleText(cycle)
-		return e
+		return diag.Wrap(t.Position, err, what+cycleText(cycle))
 	}
-	text := err.Error()
-	var h *hinted
-	if errors.As(err, &h) {
-		text, e.Hint = h.text, h.hint
-	}
-	e.Text = fmt.Sprintf("in %s %s: %s%s", what, t.Label, text, traceback(err))
-	return e
+	return diag.Wrap(t.Position, err, what+err.Error()+traceback(err)).WithHint(diag.Hint(err))
 }
 
 // ours reports whether a cycle is one of targets.
@@ -101,19 +67,23 @@ func cycleText(c *memo.CycleError) string {
 	return b.String()
 }
 
-// traceback returns the Starlark calls that led to err, the innermost last.
+// traceback returns the Starlark calls that led to err, the innermost last. It
+// is empty where all of them lie in gorules' own rules: a rule refused something
+// in so many words, and where it did so helps nobody.
 func traceback(err error) string {
 	var eval *starlark.EvalError
 	if !errors.As(err, &eval) {
 		return ""
 	}
 	var b strings.Builder
+	theirs := false
 	for _, f := range eval.CallStack {
 		if f.Pos.Line > 0 {
+			theirs = theirs || !strings.HasPrefix(f.Pos.Filename(), "@gorules//")
 			fmt.Fprintf(&b, "\n    File \"%s\", line %d, column %d, in %s", f.Pos.Filename(), f.Pos.Line, f.Pos.Col, f.Name)
 		}
 	}
-	if b.Len() == 0 {
+	if !theirs {
 		return ""
 	}
 	return "\nTraceback (most recent call last):" + b.String()

@@ -122,10 +122,8 @@ func (c *ruleContext) locations(form string, many bool, text string, files map[l
 	}
 	list, ok := files[l]
 	if !ok {
-		return "", &hinted{
-			text: fmt.Sprintf("label '%s' in $(%s) expression is not a declared prerequisite of this rule", l, form),
-			hint: "name it in srcs, data, deps or tools",
-		}
+		return "", errorf("label '%s' in $(%s) expression is not a declared prerequisite of this rule", l, form).
+			WithHint("name it in srcs, data, deps or tools")
 	}
 	if len(list) == 0 {
 		return "", fmt.Errorf("label '%s' in $(%s) expression expands to no files", l, form)
@@ -231,10 +229,8 @@ func (c *ruleContext) expandMake(attr, s string, extra map[string]string) (strin
 			v, ok = c.variables()[name]
 		}
 		if !ok {
-			return "", &hinted{
-				text: fmt.Sprintf("in attribute %q: $(%s) is not defined", attr, name),
-				hint: "write $$ for a dollar sign that the shell should see",
-			}
+			return "", errorf("in attribute %q: $(%s) is not defined", attr, name).
+				WithHint("write $$ for a dollar sign that the shell should see")
 		}
 		b.WriteString(v)
 	}

@@ -77,10 +77,8 @@ func (c *ruleContext) finish(result starlark.Value) (*Configured, error) {
 		}
 	}
 	if t.Class.Executable && out.Executable == nil && out.Verdict == nil && t.Kind == loading.Rule {
-		return nil, &hinted{
-			text: fmt.Sprintf("rule %s is executable (executable = True or test = True), but the implementation returned no executable", t.Class.Name),
-			hint: "return DefaultInfo(executable = file), or for a test TestResultsInfo(verdict = planned)",
-		}
+		return nil, errorf("rule %s is executable (executable = True or test = True), but the implementation returned no executable", t.Class.Name).
+			WithHint("return DefaultInfo(executable = file), or for a test TestResultsInfo(verdict = planned)")
 	}
 	if err := checkOutputGroups(providers[bzl.OutputGroupInfo]); err != nil {
 		return nil, err
@@ -124,10 +122,8 @@ func (c *ruleContext) takeDefaultInfo(out *Configured) error {
 			return fmt.Errorf("DefaultInfo: executable: expected a File, got %s", f.Type())
 		}
 		if !c.actions.made[exe.Artifact] {
-			return &hinted{
-				text: fmt.Sprintf("DefaultInfo: executable %s is not made by an action of this rule", exe.Path),
-				hint: "declare a file and ctx.actions.symlink it to the other one",
-			}
+			return errorf("DefaultInfo: executable %s is not made by an action of this rule", exe.Path).
+				WithHint("declare a file and ctx.actions.symlink it to the other one")
 		}
 		out.Executable = exe
 	} else if c.outputs.exe != nil && c.actions.made[c.outputs.exe.Artifact] {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/analysis"
 	"gorules/executor/internal/bzl"
@@ -77,7 +78,7 @@ func newWorldWith(t testing.TB, archive string, r repos, edit ...func(*analysis.
 		Loader: loading.New(loading.Options{Repos: r, Builtins: label.Package{Repo: "gorules", Path: "builtins"}, Group: group}),
 		Repos:  r, Group: group,
 		HostTools: func() *action.Artifact { return hostTools },
-		Print:     func(pos, text string) { w.printed = append(w.printed, pos+": "+text) },
+		Print:     func(at diag.Position, text string) { w.printed = append(w.printed, at.String()+": "+text) },
 	}
 	for _, e := range edit {
 		e(&o)
@@ -124,7 +125,7 @@ func (w *world) fails(text string) string {
 	if err == nil {
 		w.t.Fatalf("%s: no error", text)
 	}
-	return strings.ReplaceAll(err.Error(), w.root+"/", "")
+	return strings.ReplaceAll(told(err), w.root+"/", "")
 }
 
 func (w *world) failsWith(target string, parts ...string) {
@@ -196,4 +197,12 @@ func settings(t testing.TB, pairs ...string) map[label.Label]string {
 		m[parse(t, pairs[i])] = pairs[i+1]
 	}
 	return m
+}
+
+// told is an error with its hint on a line of its own.
+func told(err error) string {
+	if hint := diag.Hint(err); hint != "" {
+		return err.Error() + "\n    " + hint
+	}
+	return fmt.Sprint(err)
 }

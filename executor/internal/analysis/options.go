@@ -3,6 +3,7 @@ package analysis
 import (
 	"context"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
@@ -42,7 +43,7 @@ type Options struct {
 	Config Config
 
 	// Print gets what print() prints; nil drops it.
-	Print func(position, text string)
+	Print func(at diag.Position, text string)
 }
 
 // Config is what the command line says about how to build.

@@ -17,7 +17,7 @@ func (p *planned) String() string        { return "<planned by " + p.spec.Owner.
 func (p *planned) Type() string          { return "Planned" }
 func (p *planned) Freeze()               {}
 func (p *planned) Truth() starlark.Bool  { return true }
-func (p *planned) Hash() (uint32, error) { return starlark.String(p.spec.Position).Hash() }
+func (p *planned) Hash() (uint32, error) { return starlark.String(p.spec.Position.String()).Hash() }
 
 // plan is ctx.actions.plan.
 func (x *actions) plan(thread *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -296,10 +296,8 @@ func (c *planContext) bind(_ *starlark.Thread, args starlark.Tuple, kwargs []sta
 func (c *planContext) check() error {
 	for _, o := range c.call.promised {
 		if c.bound[o.Artifact] == nil {
-			return &hinted{
-				text: fmt.Sprintf("the plan returned without binding its output %s (declared at %s)", o.Path, c.call.spec.Position),
-				hint: "call plan_ctx.bind(promised, file) for every output",
-			}
+			return errorf("the plan returned without binding its output %s (declared at %s)", o.Path, c.call.spec.Position).
+				WithHint("call plan_ctx.bind(promised, file) for every output")
 		}
 	}
 	return c.actions.unmade()

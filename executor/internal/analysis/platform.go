@@ -267,10 +267,8 @@ func (a *Analyzer) follow(ctx context.Context, r *resolver, attr string, v starl
 	}
 	visible, err := a.opts.Loader.Visible(ctx, named, r.t.Label.Pkg())
 	if err == nil && !visible {
-		err = &hinted{
-			text: fmt.Sprintf("target %s is not visible from target %s (attribute %q)", l.Label, r.t.Label, attr),
-			hint: fmt.Sprintf("add %q to the visibility of %s (%s)", r.t.Label.Pkg().String()+":__pkg__", l.Label, named.Position),
-		}
+		err = errorf("target %s is not visible from target %s (attribute %q)", l.Label, r.t.Label, attr).
+			WithHint(fmt.Sprintf("add %q to the visibility of %s (%s)", r.t.Label.Pkg().String()+":__pkg__", l.Label, named.Position))
 	}
 	return c, err
 }

@@ -226,10 +226,8 @@ func (r *resolver) resolveSelect(name string, s *bzl.Select) (starlark.Value, er
 		for _, br := range p.Branches {
 			fmt.Fprintf(&b, "\n    %s", br.Key)
 		}
-		return 0, &hinted{
-			text: fmt.Sprintf("configurable attribute %q doesn't match this configuration. Conditions checked:%s", name, b.String()),
-			hint: `add a branch "//conditions:default": ... to the select()`,
-		}
+		return 0, errorf("configurable attribute %q doesn't match this configuration. Conditions checked:%s", name, b.String()).
+			WithHint(`add a branch "//conditions:default": ... to the select()`)
 	})
 }
 

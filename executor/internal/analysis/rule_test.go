@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/analysis"
 )
@@ -100,7 +101,7 @@ func TestRunAction(t *testing.T) {
 	if s.Mnemonic != "Cc" || s.Progress != "Compiling //:b to bazel-out/k8-fastbuild/bin/b.o" {
 		t.Errorf("mnemonic %q, progress %q", s.Mnemonic, s.Progress)
 	}
-	if !strings.HasSuffix(s.Position, "defs.bzl:9:20") {
+	if !strings.HasSuffix(s.Position.String(), "defs.bzl:9:20") {
 		t.Errorf("position %q", s.Position)
 	}
 }
@@ -143,6 +144,26 @@ func TestErrors(t *testing.T) {
 		"//:missing":     {"nope.c"},
 	} {
 		w.failsWith(target, parts...)
+	}
+}
+
+// A target that fails is kept with its error, and whoever depends on it fails
+// with that very error, placed at the target that is to blame.
+func TestKeptErrorStaysAsItIs(t *testing.T) {
+	w := newWorld(t, basics)
+	var kept error
+	for _, target := range []string{"//:boom", "//:on_boom", "//:boom"} {
+		_, err := w.Configure(t.Context(), parse(t, target))
+		e, ok := err.(*diag.Error)
+		if !ok || e.Position().Line != 10 {
+			t.Fatalf("%s: %v", target, err)
+		}
+		if kept == nil {
+			kept = e
+		}
+		if err != kept {
+			t.Errorf("%s: %v is another error than %v", target, err, kept)
+		}
 	}
 }
 

@@ -118,10 +118,8 @@ func (a *Analyzer) toolchains(ctx context.Context, refs []bzl.ToolchainRef, t *l
 		}
 		return set, a.fillToolchains(ctx, set, refs, chosen, cfg)
 	}
-	return nil, &hinted{
-		text: fmt.Sprintf("no matching toolchains found for types %s (target platform %s)", strings.Join(missing, ", "), target.label),
-		hint: "declare one with toolchain() and name it in register_toolchains() in the WORKSPACE file",
-	}
+	return nil, errorf("no matching toolchains found for types %s (target platform %s)", strings.Join(missing, ", "), target.label).
+		WithHint("declare one with toolchain() and name it in register_toolchains() in the WORKSPACE file")
 }
 
 func (a *Analyzer) execPlatforms(ctx context.Context) ([]*platformInfo, error) {

@@ -5,6 +5,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -21,7 +22,7 @@ type Aspect struct {
 	Toolchains   []ToolchainRef
 	Doc          string
 	ToGenerating bool // apply_to_generating_rules
-	Position     string
+	Position     diag.Position
 }
 
 func (a *Aspect) String() string        { return "<aspect " + a.Name + ">" }

@@ -1,11 +1,10 @@
 package bzl
 
 import (
-	"fmt"
-
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -57,21 +56,21 @@ func ContextOf(thread *starlark.Thread) *Context {
 }
 
 // CallerPosition returns where the Starlark code that called the running
-// built-in stands, as file:line:column.
-func CallerPosition(thread *starlark.Thread) string {
+// built-in stands.
+func CallerPosition(thread *starlark.Thread) diag.Position {
 	for depth := 0; depth < thread.CallStackDepth(); depth++ {
 		pos := thread.CallFrame(depth).Pos
 		if pos.Filename() != builtinFile {
-			return PositionString(pos)
+			return Position(pos)
 		}
 	}
-	return ""
+	return diag.Position{}
 }
 
 // builtinFile is what starlark-go reports as the file of a built-in function.
 const builtinFile = "<builtin>"
 
-// PositionString returns pos as file:line:column.
-func PositionString(pos syntax.Position) string {
-	return fmt.Sprintf("%s:%d:%d", pos.Filename(), pos.Line, pos.Col)
+// Position is a position of starlark-go as diagnostics have it.
+func Position(pos syntax.Position) diag.Position {
+	return diag.Position{File: pos.Filename(), Line: int(pos.Line), Column: int(pos.Col)}
 }

@@ -6,6 +6,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -17,7 +18,7 @@ type Macro struct {
 	impl     starlark.Callable
 	attrs    map[string]*Attr
 	inherits bool // unknown keywords are passed on
-	position string
+	position diag.Position
 }
 
 var _ starlark.Callable = (*Macro)(nil)

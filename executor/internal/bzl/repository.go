@@ -5,6 +5,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -25,7 +26,7 @@ type RepoRule struct {
 	// repository of the same name takes the place of this one.
 	RootWins bool
 
-	Position string // of the call of repository_rule()
+	Position diag.Position // of the call of repository_rule()
 }
 
 // RepoValue is a RepoRule as Starlark sees it.

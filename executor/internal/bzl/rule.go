@@ -5,6 +5,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -34,8 +35,8 @@ type RuleClass struct {
 	// ExecCompatible are constraint values that the execution platform must have.
 	ExecCompatible []label.Label
 
-	// Position is where rule() was called: file:line:column.
-	Position string
+	// Position is where rule() was called.
+	Position diag.Position
 }
 
 // BuildSetting is the value of config.string() and its siblings.
@@ -93,7 +94,7 @@ func (r RuleValue) export(name string, file label.Label) error {
 		return nil
 	}
 	if !r.Test && isTestName(name) {
-		return fmt.Errorf("%s: rule %s ends in _test but is no test rule: add test = True, or rename it", r.Position, name)
+		return diag.Errorf(r.Position, "rule %s ends in _test but is no test rule", name).WithHint("add test = True, or rename it")
 	}
 	r.RuleClass.Name, r.File = name, file
 	return nil

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
+
+	"gorules/executor/diag"
 )
 
 // FailError is what fail() raises.
@@ -48,7 +50,11 @@ func enumerateFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, k
 }
 
 // Printer returns a Thread.Print that hands sink the position of the call of
-// print() and the text.
-func Printer(sink func(position, text string)) func(*starlark.Thread, string) {
-	return func(thread *starlark.Thread, text string) { sink(CallerPosition(thread), text) }
+// print() and the text; a nil sink drops them.
+func Printer(sink func(at diag.Position, text string)) func(*starlark.Thread, string) {
+	return func(thread *starlark.Thread, text string) {
+		if sink != nil {
+			sink(CallerPosition(thread), text)
+		}
+	}
 }

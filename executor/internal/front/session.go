@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/analysis"
 	"gorules/executor/internal/bug"
@@ -150,7 +151,7 @@ func (s *Session) registered(ctx context.Context, rs []repo.Registration) ([]lab
 	for _, r := range rs {
 		x, err := s.Loader.Expand(ctx, []label.Pattern{r.Pattern}, loading.ExpandOptions{})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.Position, err)
+			return nil, diag.Place(err, r.Position)
 		}
 		for _, t := range x.Targets {
 			out = append(out, t.Label)
@@ -159,8 +160,8 @@ func (s *Session) registered(ctx context.Context, rs []repo.Registration) ([]lab
 	return out, nil
 }
 
-func (o Options) print(position, text string) {
-	o.Sink(event.Diagnostic{Severity: event.Debug, Text: position + ": " + text})
+func (o Options) print(at diag.Position, text string) {
+	o.Sink(event.Printed{Position: at, Text: text})
 }
 
 // Close keeps what the session learned about digests.
@@ -238,11 +239,11 @@ func (s *Session) Facts() (repos []string, sources []byte) {
 	return s.Repos.Used(), s.Sources.Facts()
 }
 
-// Position says where the user declared a target; "" if that is not known.
-func (s *Session) Position(ctx context.Context, l label.Label) string {
+// Position says where the user declared a target; zero if that is not known.
+func (s *Session) Position(ctx context.Context, l label.Label) diag.Position {
 	t, err := s.Loader.Target(ctx, l)
 	if err != nil {
-		return ""
+		return diag.Position{}
 	}
 	return t.Position
 }

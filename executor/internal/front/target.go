@@ -35,12 +35,10 @@ func (s *Session) targets(configured []*analysis.Configured) []*command.Target {
 
 // byPlace orders targets as their BUILD files do.
 func byPlace(x, y *analysis.Configured) int {
-	_, lx, _ := splitPosition(x.Target.Position)
-	_, ly, _ := splitPosition(y.Target.Position)
 	return cmp.Or(
 		cmp.Compare(x.Label.Repo, y.Label.Repo),
 		cmp.Compare(x.Label.Package, y.Label.Package),
-		cmp.Compare(lx, ly),
+		x.Target.Position.Compare(y.Target.Position),
 		x.Label.Compare(y.Label),
 	)
 }

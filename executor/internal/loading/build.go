@@ -7,6 +7,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/label"
 )
@@ -30,7 +31,7 @@ func (l *Loader) loadPackage(ctx context.Context, id label.Package) (*Package, e
 	}
 	build, err := tree.findBuildFile(id.Path)
 	if err != nil {
-		return nil, &Error{Text: fmt.Sprintf("no such package '%s': %v", id, cause(err)), Err: err}
+		return nil, errorf("no such package '%s': %w", id, cause(err))
 	}
 	if build == "" {
 		return nil, l.noSuchPackage(tree, id)
@@ -39,7 +40,7 @@ func (l *Loader) loadPackage(ctx context.Context, id label.Package) (*Package, e
 	shown := view.Shown(full)
 	src, err := tree.ReadFile(full)
 	if err != nil {
-		return nil, &Error{File: shown, Text: fmt.Sprintf("cannot read the file: %v", cause(err)), Err: err}
+		return nil, diag.Errorf(diag.Position{File: shown}, "cannot read the file: %w", cause(err))
 	}
 	f, err := Parse(src, shown, bzl.BuildFile)
 	if err != nil {
@@ -91,18 +92,19 @@ func (l *Loader) loadPackage(ctx context.Context, id label.Package) (*Package, e
 
 // noSuchPackage words the error for a folder without a BUILD file.
 func (l *Loader) noSuchPackage(t *tree, id label.Package) error {
-	e := &Error{Text: fmt.Sprintf("no such package '%s': BUILD file not found in folder '%s'", id, id.Path),
-		Hint: "Add a BUILD file to a directory to mark it as a package."}
-	if id.Path == "" {
-		e.Text = fmt.Sprintf("no such package '%s': BUILD file not found in the root of the repository", id)
-		return e
+	fail := func(text string) error {
+		return errorf("no such package '%s': BUILD file not found in %s", id, text).
+			WithHint("Add a BUILD file to a directory to mark it as a package.")
 	}
+	if id.Path == "" {
+		return fail("the root of the repository")
+	}
+	var names []string
 	parent := path.Dir(id.Path)
 	d, err := t.list(parent)
 	if err != nil {
-		return e
+		return fail("folder '" + id.Path + "'")
 	}
-	var names []string
 	for _, entry := range d.entries {
 		p := path.Join(parent, entry.Name())
 		if t.kind(p, entry) == folder {
@@ -111,18 +113,17 @@ func (l *Loader) noSuchPackage(t *tree, id label.Package) error {
 			}
 		}
 	}
-	e.Text += Suggest(id.Path, names)
-	return e
+	return fail("folder '" + id.Path + "'" + Suggest(id.Path, names))
 }
 
 // position is where the BUILD file is just now: the outermost Starlark frame.
-func position(thread *starlark.Thread) string {
+func position(thread *starlark.Thread) diag.Position {
 	for depth := thread.CallStackDepth() - 1; depth >= 0; depth-- {
 		if pos := thread.CallFrame(depth).Pos; pos.Line > 0 {
-			return bzl.PositionString(pos)
+			return bzl.Position(pos)
 		}
 	}
-	return ""
+	return diag.Position{}
 }
 
 // macro is the name of the function that the BUILD file called, "" if that is a rule.
@@ -218,7 +219,7 @@ func (b *builder) add(t *Target) error {
 		text = fmt.Sprintf("generated file '%s' in rule '%s' conflicts with existing %s, defined at %s",
 			t.Label.Name, t.Generator.Label.Name, old.describeOld(), old.Position)
 	}
-	return &hinted{text: text, hint: "give one of the two another name"}
+	return errorf("%s", text).WithHint("give one of the two another name")
 }
 
 func (t *Target) describe() string {
@@ -254,7 +255,7 @@ func (b *builder) finish(build string) error {
 		})
 	}
 	if p.Targets[build] == nil {
-		p.Targets[build] = &Target{Label: p.File, Kind: SourceFile, Visibility: p.DefaultVisibility, Position: p.Shown + ":1:1"}
+		p.Targets[build] = &Target{Label: p.File, Kind: SourceFile, Visibility: p.DefaultVisibility, Position: diag.Position{File: p.Shown, Line: 1, Column: 1}}
 	}
 	for _, t := range p.Targets {
 		for _, v := range t.Attrs {

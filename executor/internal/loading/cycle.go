@@ -7,11 +7,12 @@ import (
 
 	"go.starlark.net/syntax"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/memo"
 )
 
-// wordCycle turns a cycle of load() statements into an *Error that stands at
+// wordCycle turns a cycle of load() statements into a *diag.Error that stands at
 // the load() of its first file. Other errors are returned as they are.
 func (l *Loader) wordCycle(ctx context.Context, err error) error {
 	var cycle *memo.CycleError
@@ -26,11 +27,12 @@ func (l *Loader) wordCycle(ctx context.Context, err error) error {
 		}
 		keys = append(keys, key)
 	}
-	e := &Error{Text: "load() statements form a " + cycle.Error(), Hint: "move what the files need from each other into a file that loads none of them", Err: cycle}
+	at := diag.Position{}
 	if pos, ok := l.findLoad(ctx, keys[0], keys[1%len(keys)]); ok {
-		return Place(e, bzl.PositionString(pos))
+		at = bzl.Position(pos)
 	}
-	return e
+	return diag.Errorf(at, "load() statements form a %w", cycle).
+		WithHint("move what the files need from each other into a file that loads none of them")
 }
 
 // findLoad returns where from loads to.

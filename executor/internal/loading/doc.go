@@ -10,7 +10,7 @@
 //
 // All of these are safe for concurrent use; each file is read and evaluated
 // once per Loader, and a cycle of load() statements is an error with its path.
-// Errors in the user's files are of type *Error.
+// Errors in the user's files are of type *diag.Error.
 //
 // The package reads through Files only, so that a recorder behind it sees every
 // file, probe and listing the result depends on. It must never run a rule,

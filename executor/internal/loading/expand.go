@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlark"
 	"golang.org/x/sync/errgroup"
 
+	"gorules/executor/diag"
 	"gorules/executor/label"
 )
 
@@ -131,8 +132,8 @@ func (l *Loader) match(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 
 // isNoSuch reports whether err says that what a pattern names is not there.
 func isNoSuch(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && strings.HasPrefix(e.Text, "no such ")
+	var e *diag.Error
+	return errors.As(err, &e) && strings.HasPrefix(e.Text(), "no such ")
 }
 
 // wildcard picks the targets of one package that p means.
@@ -161,7 +162,7 @@ func (l *Loader) below(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 		return nil, err
 	}
 	paths, err := l.packagesBelow(t, p.Package.Path)
-	var known *Error
+	var known *diag.Error
 	if errors.As(err, &known) {
 		return nil, err
 	}
@@ -172,7 +173,7 @@ func (l *Loader) below(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 		if p.Negative {
 			return nil, nil
 		}
-		return nil, &Error{Text: fmt.Sprintf("no targets found beneath '%s'", p.Package.Path), Hint: "no folder in it has a BUILD file: add one"}
+		return nil, errorf("no targets found beneath '%s'", p.Package.Path).WithHint("no folder in it has a BUILD file: add one")
 	}
 	pkgs := make([]*Package, len(paths))
 	errs := make([]error, len(paths))
@@ -244,8 +245,8 @@ func (l *Loader) single(ctx context.Context, p label.Pattern) (*Target, error) {
 			return l.Target(ctx, label.Label{Repo: p.Package.Repo, Package: pkg, Name: strings.Join(segments[i:], "/")})
 		}
 	}
-	return nil, &Error{Text: fmt.Sprintf("no such target '%s': no folder of this path has a BUILD file", p.Text),
-		Hint: "Add a BUILD file to a directory to mark it as a package."}
+	return nil, errorf("no such target '%s': no folder of this path has a BUILD file", p.Text).
+		WithHint("Add a BUILD file to a directory to mark it as a package.")
 }
 
 // Tests returns the tests that t stands for: t itself, or for a test_suite the
@@ -285,7 +286,7 @@ func (l *Loader) tests(ctx context.Context, t *Target, seen map[label.Label]bool
 	for _, lab := range named {
 		m, err := l.Target(ctx, lab)
 		if err != nil {
-			return Place(err, t.Position)
+			return diag.Place(err, t.Position)
 		}
 		switch {
 		case m.IsTestSuite():
@@ -297,8 +298,8 @@ func (l *Loader) tests(ctx context.Context, t *Target, seen map[label.Label]bool
 				return err
 			}
 		case !m.IsTest():
-			return Place(&Error{Text: fmt.Sprintf("in tests attribute of test_suite rule %s: '%s' is not a test (it is a %s)", t.Label, m.Label, m.KindString()),
-				Hint: "name tests and test suites only"}, t.Position)
+			return diag.Errorf(t.Position, "in tests attribute of test_suite rule %s: '%s' is not a test (it is a %s)", t.Label, m.Label, m.KindString()).
+				WithHint("name tests and test suites only")
 		case t.suiteTakes(m) && !seen[m.Label]:
 			seen[m.Label] = true
 			yield(m)

@@ -90,7 +90,7 @@ func (n *natives) add(m *Module) error {
 			into = n.build
 		}
 		if into.Has(name) {
-			return &Error{Text: fmt.Sprintf("%s defines the native %s, which another file defines too", m.Label, name)}
+			return errorf("%s defines the native %s, which another file defines too", m.Label, name)
 		}
 		into[name] = v
 	}

@@ -3,11 +3,12 @@ package loading
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"gorules/executor/diag"
 )
 
 // ignoreFile names the folders that no package and no glob reaches.
@@ -27,7 +28,7 @@ func (t *tree) readIgnored() (*ignoreSet, error) {
 		return s, nil
 	}
 	if err != nil {
-		return nil, &Error{File: ignoreFile, Text: fmt.Sprintf("cannot read the file: %v", cause(err)), Err: err}
+		return nil, diag.Errorf(diag.Position{File: ignoreFile}, "cannot read the file: %w", cause(err))
 	}
 	lines := bufio.NewScanner(bytes.NewReader(src))
 	for n := 1; lines.Scan(); n++ {
@@ -36,7 +37,7 @@ func (t *tree) readIgnored() (*ignoreSet, error) {
 			continue
 		}
 		if strings.HasPrefix(line, "/") {
-			return nil, &Error{File: ignoreFile, Line: n, Col: 1, Text: fmt.Sprintf("'%s' is absolute", line), Hint: "write folders relative to the workspace"}
+			return nil, diag.Errorf(diag.Position{File: ignoreFile, Line: n, Column: 1}, "'%s' is absolute", line).WithHint("write folders relative to the workspace")
 		}
 		s.folders[path.Clean(line)] = true
 	}
@@ -89,7 +90,7 @@ func (l *Loader) packagesBelow(t *tree, root string) ([]string, error) {
 		}
 		if t.buildFile(p, d) != "" {
 			if !utf8.ValidString(p) {
-				return &Error{Text: fmt.Sprintf("the folder name %q is not UTF-8, but has a BUILD file", p), Hint: "rename the folder"}
+				return errorf("the folder name %q is not UTF-8, but has a BUILD file", p).WithHint("rename the folder")
 			}
 			out = append(out, p)
 		}

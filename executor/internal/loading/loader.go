@@ -11,6 +11,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/memo"
 	"gorules/executor/label"
@@ -70,7 +71,7 @@ type Options struct {
 	Native starlark.StringDict
 
 	// Print gets what print() prints; nil drops it.
-	Print func(position, text string)
+	Print func(at diag.Position, text string)
 
 	// Jobs is how many BUILD files are read at a time; 0 means 8.
 	Jobs int
@@ -188,14 +189,14 @@ func (l *Loader) noSuchTarget(ctx context.Context, p *Package, lab label.Label) 
 	for n := range p.Targets {
 		names = append(names, n)
 	}
-	e := &Error{Text: fmt.Sprintf("no such target '%s': target '%s' not declared in package '%s' defined by %s%s",
-		lab, lab.Name, lab.Package, p.Shown, Suggest(lab.Name, names))}
+	e := errorf("no such target '%s': target '%s' not declared in package '%s' defined by %s%s",
+		lab, lab.Name, lab.Package, p.Shown, Suggest(lab.Name, names))
 	_, t, err := l.tree(ctx, lab.Repo)
 	if err != nil {
 		return err
 	}
 	if info, err := t.Stat(path.Join(lab.Package, lab.Name)); err == nil && !info.IsDir() {
-		e.Hint = fmt.Sprintf("However, a source file of this name exists: add exports_files([\"%s\"]) to %s.", lab.Name, p.Shown)
+		return e.WithHint(fmt.Sprintf("However, a source file of this name exists: add exports_files([\"%s\"]) to %s.", lab.Name, p.Shown))
 	}
 	return e
 }
@@ -217,8 +218,8 @@ func (l *Loader) crossing(ctx context.Context, lab label.Label) error {
 		}
 		if build != "" {
 			right := label.Label{Repo: lab.Repo, Package: sub, Name: lab.Name[i+1:]}
-			return &Error{Text: fmt.Sprintf("Label '%s' is invalid because '%s' is a subpackage", lab, sub),
-				Hint: fmt.Sprintf("perhaps you meant to put the colon here: '%s'?", right)}
+			return errorf("Label '%s' is invalid because '%s' is a subpackage", lab, sub).
+				WithHint(fmt.Sprintf("perhaps you meant to put the colon here: '%s'?", right))
 		}
 	}
 	return nil
@@ -231,7 +232,7 @@ func (l *Loader) checkSource(ctx context.Context, p *Package, t *Target) error {
 		return err
 	}
 	if err := l.crossing(ctx, t.Label); err != nil {
-		return Place(err, t.Position)
+		return diag.Place(err, t.Position)
 	}
 	full := path.Join(t.Label.Package, t.Label.Name)
 	_, err = tree.Stat(full)
@@ -239,7 +240,7 @@ func (l *Loader) checkSource(ctx context.Context, p *Package, t *Target) error {
 		return nil
 	}
 	if !isMissing(err) {
-		return Place(&Error{Text: fmt.Sprintf("reading %s: %v", t.Label, cause(err)), Err: err}, t.Position)
+		return diag.Errorf(t.Position, "reading %s: %w", t.Label, cause(err))
 	}
 	var names []string
 	for n := range p.Targets {
@@ -251,46 +252,23 @@ func (l *Loader) checkSource(ctx context.Context, p *Package, t *Target) error {
 			names = append(names, path.Join(dir, n))
 		}
 	}
-	return Place(&Error{Text: fmt.Sprintf("missing input file '%s': no file and no target of this name%s", t.Label, Suggest(t.Label.Name, names)),
-		Hint: "create the file, or take its name out of the target"}, t.Position)
+	return diag.Errorf(t.Position, "missing input file '%s': no file and no target of this name%s", t.Label, Suggest(t.Label.Name, names)).
+		WithHint("create the file, or take its name out of the target")
 }
 
 // Referenced adds to the error of loading a dependency which target names it,
 // and gives it that target's position unless it has one.
 func Referenced(err error, by *Target) error {
-	e, ok := err.(*Error)
-	if !ok || e.File != "" {
+	e, ok := err.(*diag.Error)
+	if !ok || diag.Placed(e) != nil {
 		return err
 	}
-	placed := *e
-	placed.Text += fmt.Sprintf(", referenced by '%s'", by.Label)
-	return Place(&placed, by.Position)
-}
-
-// Place gives err the position of the target it is about.
-func Place(err error, position string) error {
-	e, ok := err.(*Error)
-	if !ok || e.File != "" {
-		return err
-	}
-	parts := strings.Split(position, ":")
-	if len(parts) < 3 {
-		e.File = position
-		return e
-	}
-	n := len(parts)
-	e.File = strings.Join(parts[:n-2], ":")
-	fmt.Sscan(parts[n-2], &e.Line)
-	fmt.Sscan(parts[n-1], &e.Col)
-	return e
+	return e.WithText(fmt.Sprintf("%s, referenced by '%s'", e.Text(), by.Label)).At(by.Position)
 }
 
 // thread returns a thread that evaluates the file shown.
 func (l *Loader) thread(ctx context.Context, shown string, c *bzl.Context) (*starlark.Thread, func() bool) {
-	t := &starlark.Thread{Name: shown}
-	if l.opts.Print != nil {
-		t.Print = bzl.Printer(l.opts.Print)
-	}
+	t := &starlark.Thread{Name: shown, Print: bzl.Printer(l.opts.Print)}
 	bzl.Attach(t, c)
 	stop := context.AfterFunc(ctx, func() { t.Cancel("interrupted") })
 	return t, stop

@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/label"
 )
@@ -117,11 +118,10 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 		return nil, Diagnose(err)
 	}
 	if err := bzl.Export(globals, key.Label); err != nil {
-		position, text, ok := strings.Cut(err.Error(), ": ")
-		if !ok || !strings.HasPrefix(position, shown) {
-			position, text = shown, err.Error()
+		if diag.Placed(err) != nil {
+			return nil, err
 		}
-		return nil, Place(&Error{Text: text, Err: err}, position)
+		return nil, diag.Errorf(diag.Position{File: shown}, "%w", err)
 	}
 	globals.Freeze()
 	m.Globals = globals
@@ -132,11 +132,11 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 func (l *Loader) checkModulePackage(ctx context.Context, t *tree, lab label.Label) error {
 	build, err := t.findBuildFile(lab.Package)
 	if err != nil {
-		return &Error{Text: fmt.Sprintf("looking for the BUILD file of %s: %v", lab.Pkg(), cause(err)), Err: err}
+		return errorf("looking for the BUILD file of %s: %w", lab.Pkg(), cause(err))
 	}
 	if build == "" {
-		return &Error{Text: fmt.Sprintf("Unable to find package for %s: BUILD file not found in folder '%s'", lab, lab.Package),
-			Hint: "Add a BUILD file to a directory to mark it as a package."}
+		return errorf("Unable to find package for %s: BUILD file not found in folder '%s'", lab, lab.Package).
+			WithHint("Add a BUILD file to a directory to mark it as a package.")
 	}
 	return l.crossing(ctx, lab)
 }
@@ -144,7 +144,7 @@ func (l *Loader) checkModulePackage(ctx context.Context, t *tree, lab label.Labe
 // cannotRead words the error for a .bzl file that cannot be read.
 func (l *Loader) cannotRead(t *tree, lab label.Label, err error) error {
 	if !isMissing(err) {
-		return &Error{Text: fmt.Sprintf("cannot load '%s': %v", lab, cause(err)), Err: err}
+		return errorf("cannot load '%s': %w", lab, cause(err))
 	}
 	var names []string
 	if d, err := t.list(path.Join(lab.Package, path.Dir(lab.Name))); err == nil {
@@ -154,7 +154,7 @@ func (l *Loader) cannotRead(t *tree, lab label.Label, err error) error {
 			}
 		}
 	}
-	return &Error{Text: fmt.Sprintf("cannot load '%s': no such file%s", lab, Suggest(lab.Name, names)), Err: err}
+	return diag.Wrap(diag.Position{}, err, fmt.Sprintf("cannot load '%s': no such file%s", lab, Suggest(lab.Name, names)))
 }
 
 // loads are the modules that one file loads, by the text of the load() statement.
@@ -217,28 +217,22 @@ func (l *Loader) resolveLoads(ctx context.Context, f *syntax.File, scope bzl.Sco
 
 // LoadFailed gives an error without a position that of the load() statement.
 func LoadFailed(s *syntax.LoadStmt, err error) error {
-	if e, ok := err.(*Error); ok && e.File == "" {
-		pos := s.Module.TokenPos
-		placed := *e
-		placed.File, placed.Line, placed.Col = pos.Filename(), int(pos.Line), int(pos.Col)
-		return &placed
-	}
-	return err
+	return diag.Place(err, bzl.Position(s.Module.TokenPos))
 }
 
 // LoadLabel reads the label of a load() statement.
 func LoadLabel(s *syntax.LoadStmt, scope bzl.Scope) (label.Label, error) {
 	pos, text := s.Module.TokenPos, s.ModuleName()
 	if !strings.HasPrefix(text, ":") && !strings.HasPrefix(text, "//") && !strings.HasPrefix(text, "@") {
-		return label.Label{}, At(pos, fmt.Sprintf("write load(\":%s\", ...) for a file of this package", text),
-			"First argument of 'load' must be a label and start with either '//', ':', or '@', got '%s'", text)
+		return label.Label{}, At(pos, "First argument of 'load' must be a label and start with either '//', ':', or '@', got '%s'", text).
+			WithHint(fmt.Sprintf("write load(\":%s\", ...) for a file of this package", text))
 	}
 	lab, err := scope.Label(text)
 	if err != nil {
-		return label.Label{}, At(pos, "", "in load statement: %v", err)
+		return label.Label{}, At(pos, "in load statement: %w", err)
 	}
 	if !strings.HasSuffix(lab.Name, ".bzl") && !strings.HasSuffix(lab.Name, ".scl") {
-		return label.Label{}, At(pos, "", "The label must reference a file with extension \".bzl\" or \".scl\", got '%s'", text)
+		return label.Label{}, At(pos, "The label must reference a file with extension \".bzl\" or \".scl\", got '%s'", text)
 	}
 	return lab, nil
 }
@@ -247,7 +241,7 @@ func LoadLabel(s *syntax.LoadStmt, scope bzl.Scope) (label.Label, error) {
 func CheckLoadedNames(s *syntax.LoadStmt, mod label.Label, globals starlark.StringDict) error {
 	for _, from := range s.From {
 		if strings.HasPrefix(from.Name, "_") {
-			return At(from.NamePos, "", "symbol '%s' is private and cannot be imported", from.Name)
+			return At(from.NamePos, "symbol '%s' is private and cannot be imported", from.Name)
 		}
 		if globals.Has(from.Name) {
 			continue
@@ -258,7 +252,7 @@ func CheckLoadedNames(s *syntax.LoadStmt, mod label.Label, globals starlark.Stri
 				names = append(names, n)
 			}
 		}
-		return At(from.NamePos, "", "file '%s' does not contain symbol '%s'%s", mod, from.Name, Suggest(from.Name, names))
+		return At(from.NamePos, "file '%s' does not contain symbol '%s'%s", mod, from.Name, Suggest(from.Name, names))
 	}
 	return nil
 }

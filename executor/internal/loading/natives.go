@@ -29,7 +29,8 @@ func functions(m map[string]builtinFunc) starlark.StringDict {
 				return w.Native(name, args, kwargs)
 			}
 			if !ok {
-				return nil, &hinted{text: name + "() can only be called while a BUILD file is evaluated", hint: "call it in a BUILD file, or in a macro that a BUILD file calls"}
+				return nil, errorf("%s", name+"() can only be called while a BUILD file is evaluated").
+					WithHint("call it in a BUILD file, or in a macro that a BUILD file calls")
 			}
 			return f(b, thread, args, kwargs)
 		})
@@ -145,11 +146,11 @@ func globFn(b *builder, _ *starlark.Thread, args starlark.Tuple, kwargs []starla
 		return nil, err
 	}
 	if empty != "" && !mayBeEmpty {
-		return nil, &hinted{text: fmt.Sprintf("glob pattern '%s' didn't match anything, %s", empty, emptyGlob),
-			hint: "mend the pattern, or write allow_empty = True"}
+		return nil, errorf("glob pattern '%s' didn't match anything, %s", empty, emptyGlob).
+			WithHint("mend the pattern, or write allow_empty = True")
 	}
 	if len(found) == 0 && !mayBeEmpty {
-		return nil, &hinted{text: "all files in the glob have been excluded, " + emptyGlob, hint: "exclude less, or write allow_empty = True"}
+		return nil, errorf("%s", "all files in the glob have been excluded, "+emptyGlob).WithHint("exclude less, or write allow_empty = True")
 	}
 	return stringValues(found), nil
 }
@@ -193,8 +194,8 @@ func subpackages(b *builder, _ *starlark.Thread, args starlark.Tuple, kwargs []s
 		return nil, err
 	}
 	if len(found) == 0 && !allowEmpty {
-		return nil, &hinted{text: "subpackages pattern " + stringValues(include).String() + " didn't match anything, but allow_empty is set to False.",
-			hint: "mend the pattern, or write allow_empty = True"}
+		return nil, errorf("%s", "subpackages pattern "+stringValues(include).String()+" didn't match anything, but allow_empty is set to False.").
+			WithHint("mend the pattern, or write allow_empty = True")
 	}
 	slices.Sort(found)
 	return stringValues(found), nil

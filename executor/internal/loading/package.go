@@ -5,6 +5,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/label"
 )
@@ -77,7 +78,7 @@ type Target struct {
 
 	// Position is file:line:column in the BUILD file; for a source file that
 	// no exports_files() names, that of the first rule that uses it.
-	Position string
+	Position diag.Position
 }
 
 // KindString is what query shows: "cargo_test rule", "source file"...

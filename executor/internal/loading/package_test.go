@@ -1,11 +1,13 @@
 package loading_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/loading"
 	"gorules/executor/label"
 )
@@ -61,7 +63,7 @@ def filegroups(*names):
 	if len(want) > 0 {
 		t.Errorf("missing: %v", want)
 	}
-	if got := p.Targets["m1"].Position; got != "a/BUILD:7:5" {
+	if got := p.Targets["m1"].Position.String(); got != "a/BUILD:7:5" {
 		t.Errorf("position of a macro's target = %s", got)
 	}
 	if got := p.Targets["m1"].Attrs["generator_function"].String(); got != `"many"` {
@@ -144,7 +146,7 @@ func TestErrors(t *testing.T) {
 		{"unexported rule", "-- a/BUILD --\nload(':x.bzl', 'f')\nf()\n-- a/x.bzl --\ndef f():\n    native.fliegroup(name = 'x')\n",
 			"a/x.bzl:2:11: module has no .fliegroup field or method (did you mean .filegroup?)\n    called from a/BUILD:2:2"},
 		{"test name", "-- a/BUILD --\nload(':x.bzl', 'f_test')\n-- a/x.bzl --\nf_test = rule(implementation = lambda ctx: [])\n",
-			"a/x.bzl:1:14: rule f_test ends in _test but is no test rule: add test = True, or rename it"},
+			"a/x.bzl:1:14: rule f_test ends in _test but is no test rule\n    add test = True, or rename it"},
 		{"package arg", "-- a/BUILD --\npackage(default_visiblity = [])\n",
 			"a/BUILD:1:8: unexpected keyword argument: 'default_visiblity' (did you mean 'default_visibility'?)\n    package() takes default_applicable_licenses, default_compatible_with, default_deprecation, default_package_metadata, default_restricted_to, default_testonly, default_visibility, features, licenses"},
 		{"visibility", "-- a/BUILD --\nfilegroup(name = 'x', visibility = ['//visibility:pubic'])\n",
@@ -153,10 +155,41 @@ func TestErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLoader(t, tt.files)
 			_, err := l.Package(t.Context(), pkg("a"))
-			if got := fmt.Sprint(err); got != tt.want {
+			if got := told(err); got != tt.want {
 				t.Errorf("error:\n%s\nwant:\n%s", got, tt.want)
 			}
 		})
+	}
+}
+
+// The error that the loader keeps for a package is the same one for everybody
+// who names it, and nobody gives it his own place.
+func TestKeptErrorStaysAsItIs(t *testing.T) {
+	l := newLoader(t, `
+-- a/BUILD --
+test_suite(name = "a", tests = ["//gone:t"])
+-- b/BUILD --
+
+test_suite(name = "b", tests = ["//gone:t"])
+`)
+	_, first := l.Package(t.Context(), pkg("gone"))
+	var kept *diag.Error
+	if !errors.As(first, &kept) {
+		t.Fatal(first)
+	}
+	before := *kept
+	for suite, want := range map[string]string{"//a:a": "a/BUILD:1:11: ", "//b:b": "b/BUILD:2:11: "} {
+		s, err := l.Target(t.Context(), parse(t, suite))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Tests(t.Context(), s); err == nil || !strings.HasPrefix(err.Error(), want+"no such package '//gone'") {
+			t.Errorf("%s: %v, want it at %s", suite, err, want)
+		}
+	}
+	_, again := l.Package(t.Context(), pkg("gone"))
+	if again != first || *kept != before {
+		t.Errorf("the kept error was %v and is %v", &before, again)
 	}
 }
 
@@ -178,7 +211,7 @@ filegroup(name = "files", srcs = ["here.txt", "her.txt", "sub/x"])
 		{"//a:sub/y", "Label '//a:sub/y' is invalid because 'a/sub' is a subpackage\n    perhaps you meant to put the colon here: '//a/sub:y'?"},
 	} {
 		_, err := l.Target(t.Context(), parse(t, tt.label))
-		if got := fmt.Sprint(err); got != tt.want {
+		if got := told(err); got != tt.want {
 			t.Errorf("%s: error:\n%s\nwant:\n%s", tt.label, got, tt.want)
 		}
 	}
@@ -256,7 +289,7 @@ func TestExpand(t *testing.T) {
 			}
 			x, err := l.Expand(t.Context(), patterns, loading.ExpandOptions{Tests: tt.tests})
 			if err != nil {
-				if !strings.HasPrefix(tt.want, "ERR ") || tt.want != "ERR "+err.Error() && !strings.Contains(err.Error(), "broken/BUILD") {
+				if !strings.HasPrefix(tt.want, "ERR ") || tt.want != "ERR "+told(err) && !strings.Contains(err.Error(), "broken/BUILD") {
 					t.Fatal(err)
 				}
 				return
@@ -291,4 +324,12 @@ func TestKeepGoing(t *testing.T) {
 	if len(x.Errors) != 1 || x.Errors[0].Error() != "broken/BUILD:2:1: got end of file, want ')'" {
 		t.Errorf("errors = %v", x.Errors)
 	}
+}
+
+// told is an error with its hint on a line of its own.
+func told(err error) string {
+	if hint := diag.Hint(err); hint != "" {
+		return err.Error() + "\n    " + hint
+	}
+	return fmt.Sprint(err)
 }

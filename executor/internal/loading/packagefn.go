@@ -26,11 +26,12 @@ func packageFn(b *builder, thread *starlark.Thread, args starlark.Tuple, kwargs 
 		return nil, fmt.Errorf("package() takes keyword arguments only")
 	}
 	if b.hasConfig {
-		return nil, &hinted{text: "'package' can only be used once per BUILD file", hint: "put everything into one call"}
+		return nil, errorf("'package' can only be used once per BUILD file").WithHint("put everything into one call")
 	}
 	b.hasConfig = true
 	if len(b.pkg.Targets) > 0 {
-		return nil, &hinted{text: "'package' must be called before the first target", hint: "move it up: its defaults hold for the targets below it"}
+		return nil, errorf("'package' must be called before the first target").
+			WithHint("move it up: its defaults hold for the targets below it")
 	}
 	for _, kw := range kwargs {
 		name := string(kw[0].(starlark.String))
@@ -55,7 +56,8 @@ func packageFn(b *builder, thread *starlark.Thread, args starlark.Tuple, kwargs 
 			if attr == "" {
 				known := append(sortedKeys(packageArgs), "default_visibility", "features", "licenses")
 				slices.Sort(known)
-				return nil, &hinted{text: fmt.Sprintf("unexpected keyword argument: '%s'%s", name, Suggest(name, known)), hint: "package() takes " + strings.Join(known, ", ")}
+				return nil, errorf("unexpected keyword argument: '%s'%s", name, Suggest(name, known)).
+					WithHint("package() takes " + strings.Join(known, ", "))
 			}
 			a := &bzl.Attr{Name: attr, Type: bzl.TypeNodepLabels, AllowEmpty: true, Fixed: true, Default: starlark.NewList(nil)}
 			switch attr {

@@ -11,6 +11,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 )
 
@@ -18,7 +19,7 @@ import (
 func Parse(src []byte, shown string, d bzl.FileKind) (*syntax.File, error) {
 	if !utf8.Valid(src) {
 		line := 1 + strings.Count(string(src[:firstInvalid(src)]), "\n")
-		return nil, &Error{File: shown, Line: line, Col: 1, Text: "the file is not UTF-8", Hint: "save it in the encoding UTF-8"}
+		return nil, diag.Errorf(diag.Position{File: shown, Line: line, Column: 1}, "the file is not UTF-8").WithHint("save it in the encoding UTF-8")
 	}
 	f, err := bzl.Options(d).Parse(shown, src, 0)
 	if err != nil {
@@ -53,7 +54,7 @@ func checkLoadsFirst(f *syntax.File) error {
 		switch s := s.(type) {
 		case *syntax.LoadStmt:
 			if other {
-				return At(s.Load, "move it to the top of the file", "load statements must appear before any other statement")
+				return At(s.Load, "load statements must appear before any other statement").WithHint("move it to the top of the file")
 			}
 		case *syntax.ExprStmt:
 			if lit, ok := s.X.(*syntax.Literal); ok && lit.Token == syntax.STRING && i == 0 {
@@ -72,7 +73,7 @@ func checkNoControl(f *syntax.File, kind string) error {
 	var first error
 	refuse := func(pos syntax.Position, hint, format string) {
 		if first == nil {
-			first = At(pos, hint, format, kind)
+			first = At(pos, format, kind).WithHint(hint)
 		}
 	}
 	syntax.Walk(f, func(n syntax.Node) bool {

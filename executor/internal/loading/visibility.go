@@ -57,7 +57,8 @@ func visibilityOf(labels []label.Label) (Visibility, error) {
 			v.Public = true
 		case l.Package == "visibility" && l.Name == "private":
 			if len(labels) > 1 {
-				return v, &hinted{text: "//visibility:private stands in a list with other labels", hint: "take it out: private is what no other label allows"}
+				return v, errorf("//visibility:private stands in a list with other labels").
+					WithHint("take it out: private is what no other label allows")
 			}
 		case l.Package == "visibility":
 			return v, fmt.Errorf("visibility label '%s' is neither //visibility:public nor //visibility:private", l)
@@ -109,7 +110,7 @@ func parsePackageSpec(text string, from label.Package) (PackageSpec, error) {
 	}
 	repo, tail, ok := strings.Cut(rest, "//")
 	if !ok || repo != "" && !strings.HasPrefix(repo, "@") {
-		return s, &hinted{text: fmt.Sprintf("invalid package name '%s'", text), hint: `write "//pkg", "//pkg/...", "public" or "private"`}
+		return s, errorf("invalid package name '%s'", text).WithHint(`write "//pkg", "//pkg/...", "public" or "private"`)
 	}
 	s.Package.Repo = from.Repo
 	if repo != "" {
@@ -121,7 +122,7 @@ func parsePackageSpec(text string, from label.Package) (PackageSpec, error) {
 	}
 	s.Package.Path, s.Below = strings.CutSuffix(tail, "/...")
 	if _, err := label.Parse("//"+s.Package.Path+":x", label.Package{}); err != nil || strings.Contains(tail, ":") {
-		return s, &hinted{text: fmt.Sprintf("invalid package name '%s'", text), hint: `write "//pkg", "//pkg/...", "public" or "private"`}
+		return s, errorf("invalid package name '%s'", text).WithHint(`write "//pkg", "//pkg/...", "public" or "private"`)
 	}
 	return s, nil
 }
@@ -158,8 +159,8 @@ func (l *Loader) inGroup(ctx context.Context, group label.Label, p label.Package
 		return false, err
 	}
 	if t.Kind != PackageGroup {
-		return false, &Error{Text: fmt.Sprintf("visibility names '%s', which is a %s", group, t.KindString()),
-			Hint: fmt.Sprintf("name a package_group, or write '%s:__pkg__' for the package", group.Pkg())}
+		return false, errorf("visibility names '%s', which is a %s", group, t.KindString()).
+			WithHint(fmt.Sprintf("name a package_group, or write '%s:__pkg__' for the package", group.Pkg()))
 	}
 	in := false
 	for _, s := range t.Group.Specs {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/bug"
@@ -29,11 +30,11 @@ type Options struct {
 	// Read returns a text that a process printed.
 	Read func(ctx context.Context, d digest.Digest) ([]byte, error)
 
-	// Position says where the user declared a target; "" if that is not known.
-	Position func(ctx context.Context, l label.Label) string
+	// Position says where the user declared a target; zero if that is not known.
+	Position func(ctx context.Context, l label.Label) diag.Position
 
-	// Report shows an error of the user's files, and false for others.
-	Report func(err error) bool
+	// Report shows an error of the user's files.
+	Report func(err error)
 
 	// Shown replaces places in an action's root by those that people know.
 	Shown func(text string) string
@@ -242,12 +243,13 @@ func (n *Narrator) say(owner label.Label, text string, cached bool) {
 }
 
 func (n *Narrator) fail(d schedule.Done) {
-	if n.opt.Report(d.Failure.Err) {
-		return // a plan's: about the user's files, not about an action
+	if diag.Placed(d.Failure.Err) != nil {
+		n.opt.Report(d.Failure.Err) // a plan's: about the user's files, not about an action
+		return
 	}
 	f := event.ActionFailed{Owner: d.Spec.Owner, Mnemonic: d.Spec.Mnemonic, Progress: d.Spec.Progress, Position: d.Spec.Position}
 	if !d.Spec.Owner.IsZero() {
-		if p := n.opt.Position(n.ctx, d.Spec.Owner); p != "" {
+		if p := n.opt.Position(n.ctx, d.Spec.Owner); !p.IsZero() {
 			f.Position = p // the user's line, not the rule's
 		}
 	}

@@ -4,18 +4,14 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"gorules/executor/diag"
 )
 
-// SyntaxError says what is wrong with an expression and where.
-type SyntaxError struct {
-	Expr   string
-	Offset int // in bytes
-	Text   string
-}
-
-// Error shows the expression with a mark under the place.
-func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("syntax error in query: %s\n    %s\n    %s^", e.Text, e.Expr, strings.Repeat(" ", e.Offset))
+// syntaxError says what is wrong with an expression, and shows it with a mark
+// under the place, an offset in bytes.
+func syntaxError(expr string, offset int, text string) error {
+	return diag.Errorf(diag.Position{}, "syntax error in query: %s\n    %s\n    %s^", text, expr, strings.Repeat(" ", offset))
 }
 
 // expr is a parsed expression.
@@ -65,7 +61,7 @@ func tokens(src string) ([]token, error) {
 		case c == '"' || c == '\'':
 			end := strings.IndexByte(src[i+1:], c)
 			if end < 0 {
-				return nil, &SyntaxError{src, i, "unclosed quotation"}
+				return nil, syntaxError(src, i, "unclosed quotation")
 			}
 			out = append(out, token{'q', src[i+1 : i+1+end], i})
 			i += end + 2
@@ -79,7 +75,7 @@ func tokens(src string) ([]token, error) {
 			}
 			out = append(out, token{'w', src[start:i], start})
 		default:
-			return nil, &SyntaxError{src, i, fmt.Sprintf("unexpected character %q", c)}
+			return nil, syntaxError(src, i, fmt.Sprintf("unexpected character %q", c))
 		}
 	}
 	return append(out, token{'e', "end of the query", len(src)}), nil
@@ -101,7 +97,7 @@ func (p *parser) next() token {
 }
 
 func (p *parser) fail(t token, format string, args ...any) error {
-	return &SyntaxError{p.src, t.offset, fmt.Sprintf(format, args...)}
+	return syntaxError(p.src, t.offset, fmt.Sprintf(format, args...))
 }
 
 func (p *parser) expect(kind byte) error {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/query"
 	"gorules/executor/label"
@@ -120,7 +121,7 @@ func TestEval(t *testing.T) {
 		t.Run(tt.query, func(t *testing.T) {
 			r, err := query.Eval(t.Context(), l, tt.query, query.Options{})
 			if want, ok := strings.CutPrefix(tt.want, "ERR "); ok {
-				if err == nil || !strings.Contains(err.Error(), want) {
+				if err == nil || !strings.Contains(told(err), want) {
 					t.Errorf("error = %v, want %s", err, want)
 				}
 				return
@@ -167,7 +168,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// Parsing never panics and every error is a SyntaxError or comes from loading.
+// Parsing never panics and every error comes from it or from loading.
 func FuzzEval(f *testing.F) {
 	for _, s := range []string{"deps(//a:top, 2) - set(//b:leaf)", "let x = //a:all in $x ^ tests($x)", "kind('x', \"//a:b\")"} {
 		f.Add(s)
@@ -179,4 +180,12 @@ func FuzzEval(f *testing.F) {
 			t.Errorf("result %v, error %v", r, err)
 		}
 	})
+}
+
+// told is an error with its hint on a line of its own.
+func told(err error) string {
+	if hint := diag.Hint(err); hint != "" {
+		return err.Error() + "\n    " + hint
+	}
+	return fmt.Sprint(err)
 }

@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/starlark"
 	"golang.org/x/sync/errgroup"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
@@ -131,10 +132,7 @@ func (r *Repositories) callRule(ctx context.Context, d *declaration, dir string,
 	if err != nil {
 		return err
 	}
-	thread := &starlark.Thread{Name: "@" + d.repo}
-	if r.opts.Print != nil {
-		thread.Print = bzl.Printer(r.opts.Print)
-	}
+	thread := &starlark.Thread{Name: "@" + d.repo, Print: bzl.Printer(r.opts.Print)}
 	bzl.Attach(thread, &bzl.Context{Package: pkg, File: d.rule.File, Scope: bzl.Scope{Package: pkg, Repo: mapping}})
 	stop := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	defer stop()
@@ -143,14 +141,13 @@ func (r *Repositories) callRule(ctx context.Context, d *declaration, dir string,
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var inner *loading.Error
 		var cycle *memo.CycleError
-		placed := errors.As(err, &inner) && inner.File != "" || errors.As(err, &cycle)
+		placed := diag.Placed(err) != nil || errors.As(err, &cycle)
 		if err = loading.Diagnose(err); placed {
 			return err
 		}
 		text := fmt.Sprintf("fetching @%s (%s): %v", d.repo, d.rule.Name, strings.TrimSuffix(err.Error(), "\n"))
-		return loading.Place(&loading.Error{Text: text, Err: err}, d.position)
+		return diag.Wrap(d.position, err, text).WithHint(diag.Hint(err))
 	}
 	return nil
 }

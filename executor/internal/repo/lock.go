@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/loading"
 )
 
@@ -57,7 +58,7 @@ func (l *lockFile) read() error {
 			bad = fmt.Sprintf("'%s' stands here with another value than in line %d", key, lines[key])
 		}
 		if bad != "" {
-			return &loading.Error{File: lockFileName, Line: i + 1, Col: 1, Text: bad, Hint: "keep the right line of the two and delete the other"}
+			return diag.Errorf(diag.Position{File: lockFileName, Line: i + 1, Column: 1}, "%s", bad).WithHint("keep the right line of the two and delete the other")
 		}
 		facts[key], lines[key] = value, i+1
 	}
@@ -91,13 +92,11 @@ func (l *lockFile) add(key, value string) error {
 	case ok && old == value:
 		return nil
 	case ok:
-		return &loading.Error{File: lockFileName, Line: l.lines[key], Col: 1,
-			Text: fmt.Sprintf("%s is pinned to\n        %s\n    but is now\n        %s", key, old, value),
-			Hint: "if that is intended, delete the line and run again; otherwise something upstream was replaced"}
+		return diag.Errorf(diag.Position{File: lockFileName, Line: l.lines[key], Column: 1}, "%s is pinned to\n        %s\n    but is now\n        %s", key, old, value).
+			WithHint("if that is intended, delete the line and run again; otherwise something upstream was replaced")
 	case l.mode == LockError:
-		return &loading.Error{File: lockFileName,
-			Text: fmt.Sprintf("a fact is missing and --lockfile_mode=error forbids to add it: %s %s", key, value),
-			Hint: "run gorules fetch without that option and commit " + lockFileName}
+		return diag.Errorf(diag.Position{File: lockFileName}, "a fact is missing and --lockfile_mode=error forbids to add it: %s %s", key, value).
+			WithHint("run gorules fetch without that option and commit " + lockFileName)
 	}
 	l.facts[key], l.dirty = value, true
 	return nil

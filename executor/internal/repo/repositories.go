@@ -16,6 +16,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/loading"
@@ -62,10 +63,10 @@ type Options struct {
 	// caller can record reads; nil means loading.HostFiles.
 	Files func(repo, root string, immutable bool) loading.Files
 
-	Sink  event.Sink                  // nil drops events
-	Print func(position, text string) // of print(); nil drops it
-	Jobs  int                         // repositories fetched at a time, BUILD files read at a time
-	HTTP  *http.Client                // nil means one that honours the environment's proxies
+	Sink  event.Sink                          // nil drops events
+	Print func(at diag.Position, text string) // of print(); nil drops it
+	Jobs  int                                 // repositories fetched at a time, BUILD files read at a time
+	HTTP  *http.Client                        // nil means one that honours the environment's proxies
 }
 
 // Repositories are all repositories of one build. It is safe for concurrent use.
@@ -228,7 +229,7 @@ func (r *Repositories) wordCycle(err error) error {
 		return err
 	}
 	if d := w.find(k.repo); d != nil {
-		return loading.Place(&loading.Error{Text: "repositories form a " + cycle.Error(), Hint: "one of them must do without the file of the next", Err: cycle}, d.position)
+		return diag.Errorf(d.position, "repositories form a %w", cycle).WithHint("one of them must do without the file of the next")
 	}
 	return err
 }
@@ -268,10 +269,8 @@ func (r *Repositories) locate(ctx context.Context, repo string) (*loading.View, 
 	if err != nil {
 		return nil, err
 	}
-	return nil, &loading.Error{
-		Text: fmt.Sprintf("no repository @%s is declared in %s%s", repo, root.shown, suggest(repo, root.names())),
-		Hint: fmt.Sprintf("declare it there: a repository rule with name = \"%s\"", repo),
-	}
+	return nil, diag.Errorf(diag.Position{}, "no repository @%s is declared in %s%s", repo, root.shown, suggest(repo, root.names())).
+		WithHint(fmt.Sprintf("declare it there: a repository rule with name = \"%s\"", repo))
 }
 
 // embedded returns the view of a repository in the program, or nil.

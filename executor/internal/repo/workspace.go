@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/loading"
 	"gorules/executor/label"
@@ -43,18 +44,18 @@ type declaration struct {
 	root     string // folder of the declaring workspace
 	rule     *bzl.RepoRule
 	attrs    map[string]starlark.Value
-	position string
+	position diag.Position
 }
 
 // errorf returns an error at the place of the declaration.
 func (d *declaration) errorf(format string, args ...any) error {
-	return loading.Place(&loading.Error{Text: fmt.Sprintf(format, args...)}, d.position)
+	return diag.Errorf(d.position, format, args...)
 }
 
 // Registration is one argument of register_toolchains() or register_execution_platforms().
 type Registration struct {
 	Pattern  label.Pattern
-	Position string
+	Position diag.Position
 }
 
 // Registered is what the workspaces register, the root's before those of
@@ -198,7 +199,7 @@ func (r *Repositories) evaluate(ctx context.Context, k workspaceKey) (*workspace
 		}
 		shown := view.Shown(name)
 		if err != nil {
-			return nil, &loading.Error{File: shown, Text: fmt.Sprintf("cannot read the file: %v", err), Err: err}
+			return nil, diag.Errorf(diag.Position{File: shown}, "cannot read the file: %w", err)
 		}
 		w.file, w.shown = name, shown
 		if err := w.run(ctx, src); err != nil {
@@ -207,7 +208,7 @@ func (r *Repositories) evaluate(ctx context.Context, k workspaceKey) (*workspace
 		return w, nil
 	}
 	if k.repo == "" {
-		return nil, &loading.Error{Text: fmt.Sprintf("%s has no WORKSPACE file", view.Root), Hint: "make one with: gorules init"}
+		return nil, diag.Errorf(diag.Position{}, "%s has no WORKSPACE file", view.Root).WithHint("make one with: gorules init")
 	}
 	return w, nil
 }
@@ -242,10 +243,7 @@ func (w *workspace) run(ctx context.Context, src []byte) error {
 	if err != nil {
 		return err
 	}
-	thread := &starlark.Thread{Name: w.shown}
-	if w.r.opts.Print != nil {
-		thread.Print = bzl.Printer(w.r.opts.Print)
-	}
+	thread := &starlark.Thread{Name: w.shown, Print: bzl.Printer(w.r.opts.Print)}
 	bzl.Attach(thread, &bzl.Context{Package: pkg, File: label.Label{Repo: w.repo, Name: w.file}, Scope: scope, Repos: w, Extra: w})
 	stop := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	defer stop()
@@ -268,7 +266,7 @@ func (w *workspace) loads(ctx context.Context, f *syntax.File, scope bzl.Scope) 
 				continue
 			}
 			if w.file == "MODULE.bazel" {
-				return nil, loading.At(ls.Load, "write a WORKSPACE file to load functions", "load statements are not allowed in MODULE.bazel files")
+				return nil, loading.At(ls.Load, "load statements are not allowed in MODULE.bazel files").WithHint("write a WORKSPACE file to load functions")
 			}
 			lab, err := loading.LoadLabel(ls, scope)
 			if err != nil {
@@ -322,13 +320,13 @@ func (w *workspace) declare(d *declaration) error {
 }
 
 // outermost is where the file that is evaluated stands.
-func outermost(thread *starlark.Thread) string {
+func outermost(thread *starlark.Thread) diag.Position {
 	for depth := thread.CallStackDepth() - 1; depth >= 0; depth-- {
 		if pos := thread.CallFrame(depth).Pos; pos.Line > 0 {
-			return bzl.PositionString(pos)
+			return bzl.Position(pos)
 		}
 	}
-	return ""
+	return diag.Position{}
 }
 
 // Registered evaluates the root workspace and those of local_repositories and

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/repo"
 	"gorules/executor/label"
 )
@@ -115,7 +116,7 @@ func TestWorkspaceErrors(t *testing.T) {
 			w := newWorld(t, rules)
 			w.write("-- ws/WORKSPACE --\n" + tt.workspace)
 			_, err := w.target(tt.target)
-			if got, want := fmt.Sprint(err), strings.ReplaceAll(tt.want, "ROOT", w.root); got != want {
+			if got, want := told(err), strings.ReplaceAll(tt.want, "ROOT", w.root); got != want {
 				t.Errorf("error:\n%s\nwant:\n%s", got, want)
 			}
 		})
@@ -289,7 +290,7 @@ pin(name = "p", commit = "c1")
 	w.mode = repo.LockUpdate
 	w.write("-- ws/WORKSPACE --\nload('//:lock.bzl', 'pin')\npin(name = 'p', commit = 'c2')\n")
 	_, err = w.target("@p//:c2")
-	if err == nil || !strings.HasPrefix(err.Error(), "gorules.lock:2:1: git:x is pinned to\n        c1\n    but is now\n        c2\n    if that is intended") {
+	if err == nil || !strings.HasPrefix(told(err), "gorules.lock:2:1: git:x is pinned to\n        c1\n    but is now\n        c2\n    if that is intended") {
 		t.Errorf("error = %v", err)
 	}
 	w.write("-- ws/gorules.lock --\ngit:x c1\n<<<<<<< HEAD\n")
@@ -297,4 +298,12 @@ pin(name = "p", commit = "c1")
 	if err == nil || !strings.HasPrefix(err.Error(), "gorules.lock:2:1: expected a line 'KEY VALUE', got '<<<<<<< HEAD'") {
 		t.Errorf("error = %v", err)
 	}
+}
+
+// told is an error with its hint on a line of its own.
+func told(err error) string {
+	if hint := diag.Hint(err); hint != "" {
+		return err.Error() + "\n    " + hint
+	}
+	return fmt.Sprint(err)
 }

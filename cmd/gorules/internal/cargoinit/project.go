@@ -5,7 +5,6 @@ package cargoinit
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"gorules/executor/diag"
 )
 
 // Project is what the files of a Cargo project say.
@@ -52,41 +53,25 @@ type manifest struct {
 	Bin []struct{ Name string }
 }
 
-// Error is a project that cannot be set up, and what to do.
-type Error struct {
-	File         string // relative to the folder, or absolute
-	Line, Column int
-	Text, Fix    string
-}
-
-func (e *Error) Error() string {
-	if e.Line > 0 {
-		return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Text)
-	}
-	return e.Text
-}
-
-// Hint says what to do.
-func (e *Error) Hint() string { return e.Fix }
-
-// Read reads the project whose root manifest is in dir.
+// Read reads the project whose root manifest is in dir. What is wrong with the
+// project is a *diag.Error, with files relative to dir.
 func Read(dir string) (*Project, error) {
 	m, err := readManifest(dir, "Cargo.toml")
 	if errors.Is(err, fs.ErrNotExist) {
-		e := &Error{Text: "no Cargo.toml in " + dir, Fix: "gorules init sets up Cargo projects; run it where the project's root Cargo.toml is"}
+		e := diag.Errorf(diag.Position{}, "no Cargo.toml in %s", dir)
 		if above := manifestAbove(dir); above != "" {
-			e.Fix = "run `gorules init` in " + above
+			return nil, e.WithHint("run `gorules init` in " + above)
 		}
-		return nil, e
+		return nil, e.WithHint("gorules init sets up Cargo projects; run it where the project's root Cargo.toml is")
 	}
 	if err != nil {
 		return nil, err
 	}
 	if m.Package == nil && m.Workspace == nil {
-		return nil, &Error{Text: "Cargo.toml has neither [package] nor [workspace]", Fix: "`cargo metadata` says what cargo thinks of it"}
+		return nil, diag.Errorf(diag.Position{File: "Cargo.toml"}, "neither [package] nor [workspace] is there").WithHint("`cargo metadata` says what cargo thinks of it")
 	}
 	if root := workspaceOf(dir, m); root != "" {
-		return nil, &Error{Text: "this package is a member of the Cargo workspace in " + root, Fix: "run `gorules init` in " + root}
+		return nil, diag.Errorf(diag.Position{}, "this package is a member of the Cargo workspace in %s", root).WithHint("run `gorules init` in " + root)
 	}
 	p := &Project{Dir: dir, Workspace: m.Workspace != nil}
 	if m.Package != nil {
@@ -121,9 +106,9 @@ func tomlError(name string, err error) error {
 	var d *toml.DecodeError
 	if errors.As(err, &d) {
 		line, column := d.Position()
-		return &Error{File: name, Line: line, Column: column, Text: strings.TrimPrefix(d.Error(), "toml: ")}
+		return diag.Wrap(diag.Position{File: name, Line: line, Column: column}, err, strings.TrimPrefix(d.Error(), "toml: "))
 	}
-	return &Error{File: name, Text: fmt.Sprintf("%s: %v", name, err)}
+	return diag.Errorf(diag.Position{File: name}, "%w", err)
 }
 
 func manifestAbove(dir string) string {
@@ -172,7 +157,7 @@ func (p *Project) readMembers(globs, exclude, defaults []string) error {
 	for _, g := range globs {
 		dirs, err := filepath.Glob(filepath.Join(p.Dir, g))
 		if err != nil {
-			return &Error{File: "Cargo.toml", Text: fmt.Sprintf("Cargo.toml: members: %q: %v", g, err)}
+			return diag.Errorf(diag.Position{File: "Cargo.toml"}, "members: %q: %w", g, err)
 		}
 		for _, d := range dirs {
 			rel, err := filepath.Rel(p.Dir, d)
@@ -222,7 +207,7 @@ func (p *Project) readLock() error {
 		return nil
 	}
 	if err != nil {
-		return &Error{File: "Cargo.lock", Text: err.Error()}
+		return diag.Errorf(diag.Position{File: "Cargo.lock"}, "%w", err)
 	}
 	var l lockfile
 	if err := toml.Unmarshal(data, &l); err != nil {

@@ -64,7 +64,7 @@ func (c *command) printTargets(targets []executor.Target) error {
 	// One array, one target a line: for jq and for grep.
 	c.say("[")
 	for i, t := range targets {
-		line, err := json.Marshal(shown{t.Label.String(), t.Kind, t.Location, t.Attributes})
+		line, err := json.Marshal(shown{t.Label.String(), t.Kind, t.Location.String(), t.Attributes})
 		if err != nil {
 			return fmt.Errorf("write %s as JSON: %w", t.Label, err)
 		}

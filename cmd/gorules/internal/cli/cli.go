@@ -58,6 +58,9 @@ type command struct {
 func (a *App) Main(ctx context.Context, args []string) int {
 	c := &command{App: a, opts: defaults()}
 	err := c.prepare(args)
+	if err != nil {
+		err = badLine("%w", err)
+	}
 	c.console = ui.New(c.view())
 	if err == nil {
 		err = c.start(ctx)
@@ -73,7 +76,7 @@ func (a *App) report(c *command, err error) int {
 		return 0
 	}
 	if d, ok := diagnosis(err); ok {
-		d.File = c.shown(d.File)
+		d.Position.File = c.shown(d.Position.File)
 		c.console.Diagnose(d)
 	}
 	return exitCode(err)
@@ -128,8 +131,7 @@ func (c *command) prepare(args []string) error {
 		return nil
 	}
 	ws, err := workspace.Find(c.Dir)
-	var nowhere *workspace.NotFound
-	if err != nil && (c.verb.workspace || !errors.As(err, &nowhere)) {
+	if err != nil && (c.verb.workspace || !errors.Is(err, workspace.ErrNotFound)) {
 		return err
 	}
 	c.ws = ws
@@ -146,7 +148,7 @@ func (c *command) prepare(args []string) error {
 	if err != nil {
 		return err
 	}
-	c.fromRC = slices.DeleteFunc(slices.Clone(all), func(a flags.Arg) bool { return a.Origin == "" })
+	c.fromRC = slices.DeleteFunc(slices.Clone(all), func(a flags.Arg) bool { return a.Origin.IsZero() })
 	res, err := table.Parse(name, all)
 	if err != nil {
 		return err
@@ -322,8 +324,8 @@ func (c *command) announce() {
 		for ; i < len(c.fromRC) && c.fromRC[i].Origin == origin; i++ {
 			text += " " + c.fromRC[i].Text
 		}
-		file, line, _ := cutLast(origin, ":")
-		c.console.Infof("%s:%s:%s", c.shown(file), line, text)
+		origin.File = c.shown(origin.File)
+		c.console.Infof("%s:%s", origin, text)
 	}
 }
 

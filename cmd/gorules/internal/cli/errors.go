@@ -4,39 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
-	"gorules/cmd/gorules/internal/flags"
-	"gorules/cmd/gorules/internal/rc"
 	"gorules/cmd/gorules/internal/workspace"
 	"gorules/executor"
+	"gorules/executor/diag"
 	"gorules/executor/event"
 )
 
 // badLine is an error of the command line: exit code 2.
 func badLine(format string, args ...any) error {
-	return &flags.Error{Err: fmt.Errorf(format, args...)}
+	return &executor.Error{Kind: executor.BadCommandLine, Err: fmt.Errorf(format, args...)}
 }
 
-// hinted adds what to do to an error.
-type hinted struct {
-	error
-	hint string
+// withHint adds what to do to an error.
+func withHint(err error, hint string) error {
+	return diag.Wrap(diag.Position{}, err, err.Error()).WithHint(hint)
 }
-
-func (e *hinted) Unwrap() error { return e.error }
-func (e *hinted) Hint() string  { return e.hint }
-
-func withHint(err error, hint string) error { return &hinted{err, hint} }
 
 // exitCode gives the process's exit code for what a verb returned. It is the
 // only place that does; `gorules help exit-codes` documents it.
 func exitCode(err error) int {
 	var ours *executor.Error
-	var line *flags.Error
-	var file *rc.Error
-	var nowhere *workspace.NotFound
 	switch {
 	case err == nil:
 		return 0
@@ -44,7 +32,7 @@ func exitCode(err error) int {
 		return int(ours.Kind)
 	case errors.Is(err, context.Canceled):
 		return int(executor.Interrupted)
-	case errors.As(err, &line), errors.As(err, &file), errors.As(err, &nowhere):
+	case errors.Is(err, workspace.ErrNotFound):
 		return int(executor.BadCommandLine)
 	}
 	return int(executor.Internal)
@@ -76,28 +64,11 @@ func diagnosis(err error) (d event.Diagnostic, ok bool) {
 	if errors.Is(err, context.Canceled) {
 		return event.Diagnostic{Severity: event.Error, Text: "interrupted"}, true
 	}
-	d = event.Diagnostic{Severity: event.Error, Text: err.Error()}
-	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		d.Hint = h.Hint()
-	}
-	var line *flags.Error
-	var file *rc.Error
-	switch {
-	case errors.As(err, &file):
-		d.File, d.Line, d.Text = file.File, file.Line, file.Text
-	case errors.As(err, &line) && line.Origin != "":
-		name, number, _ := cutLast(line.Origin, ":")
-		d.File, d.Text = name, line.Err.Error()
-		d.Line, _ = strconv.Atoi(number)
-	}
-	return d, true
+	return described(err), true
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
+// described is err as it is shown.
+func described(err error) event.Diagnostic {
+	e := diag.Of(err)
+	return event.Diagnostic{Severity: event.Error, Position: e.Position(), Text: e.Text(), Hint: e.Hint()}
 }

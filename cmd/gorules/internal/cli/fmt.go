@@ -41,7 +41,8 @@ func runFmt(ctx context.Context, c *command) error {
 	if len(c.operands) == 0 {
 		root := c.ws.Root
 		if root == "" {
-			return &workspace.NotFound{Dir: c.Dir}
+			_, err := workspace.Find(c.Dir)
+			return err
 		}
 		found, err := starfmt.Find(root)
 		if err != nil {
@@ -61,8 +62,8 @@ func runFmt(ctx context.Context, c *command) error {
 		r, err := starfmt.File(f, shown)
 		if err != nil {
 			broken++
-			d := syntaxDiagnostic(err)
-			d.File = c.shown(f)
+			d := described(err)
+			d.Position.File = c.shown(f)
 			c.console.Diagnose(d)
 			continue
 		}
@@ -90,12 +91,4 @@ func runFmt(ctx context.Context, c *command) error {
 		return &executor.Error{Kind: executor.BuildFailed, Err: fmt.Errorf("not formatted"), Reported: true}
 	}
 	return nil
-}
-
-func syntaxDiagnostic(err error) event.Diagnostic {
-	d := event.Diagnostic{Severity: event.Error, Text: err.Error()}
-	if e, ok := err.(*starfmt.SyntaxError); ok {
-		d.Line, d.Column, d.Text = e.Line, e.Column, e.Text
-	}
-	return d
 }

@@ -9,7 +9,7 @@ import (
 
 	"gorules/cmd/gorules/internal/cargoinit"
 	"gorules/executor"
-	"gorules/executor/event"
+	"gorules/executor/diag"
 )
 
 const initText = `Sets up an existing Cargo project: writes WORKSPACE and BUILD with the targets
@@ -31,17 +31,13 @@ func runInit(_ context.Context, c *command) error {
 		dir = c.path(c.operands[0])
 	}
 	p, err := cargoinit.Read(dir)
-	var bad *cargoinit.Error
+	var bad *diag.Error
 	if errors.As(err, &bad) {
-		file := bad.File
-		if file != "" && !filepath.IsAbs(file) {
-			file = filepath.Join(dir, file)
+		at := bad.Position()
+		if at.File != "" && !filepath.IsAbs(at.File) {
+			at.File = filepath.Join(dir, at.File)
 		}
-		if bad.Line > 0 {
-			c.console.Diagnose(event.Diagnostic{Severity: event.Error, File: c.shown(file), Line: bad.Line, Column: bad.Column, Text: bad.Text, Hint: bad.Fix})
-			return &executor.Error{Kind: executor.BadCommandLine, Err: err, Reported: true}
-		}
-		return &executor.Error{Kind: executor.BadCommandLine, Err: err}
+		return &executor.Error{Kind: executor.BadCommandLine, Err: bad.At(at)}
 	}
 	if err != nil {
 		return &executor.Error{Kind: executor.Environment, Err: err}

@@ -6,9 +6,10 @@
 package flags
 
 import (
-	"fmt"
 	"slices"
 	"strings"
+
+	"gorules/executor/diag"
 )
 
 // Value is where a flag stores what was given. It is flag.Value of the
@@ -45,7 +46,7 @@ func (f *Flag) For(verb string) bool { return f.Verbs == nil || slices.Contains(
 // Arg is one word of a command line or of an rc line.
 type Arg struct {
 	Text   string
-	Origin string // "file:line" of an rc line; "" for the command line
+	Origin diag.Position // of an rc line; zero for the command line
 
 	// Lenient words come from `common` lines: a flag that some verb takes, but
 	// not this one, is passed over.
@@ -71,7 +72,7 @@ type Result struct {
 }
 
 // Parse stores every flag in words and returns what is left. Words after "--"
-// are never flags. The error names the flag and its origin.
+// are never flags. The error names the flag and is a *diag.Error at its origin.
 func (t *Table) Parse(verb string, words []Arg) (Result, error) {
 	var r Result
 	for i := 0; i < len(words); i++ {
@@ -210,22 +211,6 @@ func (t *Table) label(w Arg, label, value string, hasValue bool) error {
 	return nil
 }
 
-// Error is a command line that cannot be understood: exit code 2.
-type Error struct {
-	Origin string
-	Err    error
-}
-
-func (e *Error) Error() string {
-	if e.Origin != "" {
-		return e.Origin + ": " + e.Err.Error()
-	}
-	return e.Err.Error()
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
 func failf(w Arg, format string, args ...any) error {
-	return &Error{Origin: w.Origin, Err: fmt.Errorf(format, args...)}
+	return diag.Errorf(w.Origin, format, args...)
 }

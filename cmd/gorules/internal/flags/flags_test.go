@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gorules/cmd/gorules/internal/flags"
+	"gorules/executor/diag"
 )
 
 type opts struct {
@@ -120,10 +121,10 @@ func TestParseErrors(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.line, func(t *testing.T) {
 			var o opts
-			_, err := o.table().Parse("build", words(test.line, flags.Arg{Origin: "f:1"}))
-			var bad *flags.Error
+			_, err := o.table().Parse("build", words(test.line, flags.Arg{Origin: diag.Position{File: "f", Line: 1}}))
+			var bad *diag.Error
 			if !errors.As(err, &bad) {
-				t.Fatalf("got %v, want a *flags.Error", err)
+				t.Fatalf("got %v, want a *diag.Error", err)
 			}
 			if got := err.Error(); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
@@ -151,7 +152,7 @@ func TestLenient(t *testing.T) {
 // The value of a flag cannot come from another line.
 func TestValueOfAnotherOrigin(t *testing.T) {
 	var o opts
-	line := []flags.Arg{{Text: "--jobs", Origin: "f:1"}, {Text: "3", Origin: "f:2"}}
+	line := []flags.Arg{{Text: "--jobs", Origin: diag.Position{File: "f", Line: 1}}, {Text: "3", Origin: diag.Position{File: "f", Line: 2}}}
 	if _, err := o.table().Parse("build", line); err == nil {
 		t.Errorf("passed with %+v", o)
 	}

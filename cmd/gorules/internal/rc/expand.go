@@ -1,11 +1,11 @@
 package rc
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"gorules/cmd/gorules/internal/flags"
+	"gorules/executor/diag"
 )
 
 // Words returns the words that lines give to a command, followed by those of
@@ -75,7 +75,7 @@ func (e *expander) expand(words []flags.Arg, active []string) ([]flags.Arg, erro
 			continue
 		}
 		fail := func(format string, args ...any) error {
-			return &flags.Error{Origin: w.Origin, Err: fmt.Errorf(format, args...)}
+			return diag.Errorf(w.Origin, format, args...)
 		}
 		if slices.Contains(active, name) {
 			return nil, fail("--config=%s leads back to itself: %s", name, strings.Join(append(active, name), " -> "))

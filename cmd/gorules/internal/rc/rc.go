@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"gorules/cmd/gorules/internal/flags"
+	"gorules/executor/diag"
 )
 
 // Line is one line of an rc file.
@@ -26,22 +27,8 @@ type Line struct {
 	Number  int // from 1
 }
 
-// Origin returns "file:line".
-func (l *Line) Origin() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
-
-// Error is an rc file that cannot be read or understood.
-type Error struct {
-	File string
-	Line int // 0 where the file as a whole is meant
-	Text string
-}
-
-func (e *Error) Error() string {
-	if e.Line == 0 {
-		return e.File + ": " + e.Text
-	}
-	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
-}
+// Origin returns where the line stands.
+func (l *Line) Origin() diag.Position { return diag.Position{File: l.File, Line: l.Number} }
 
 // File is an rc file to read.
 type File struct {
@@ -52,7 +39,7 @@ type File struct {
 // Load reads the files in order, with what they import. Workspace is the root
 // that %workspace% stands for; "" where there is none. Commands is the list of
 // words that may start a line, besides common, always, startup and imports. A
-// file that is named twice is read once.
+// file that is named twice is read once. Errors are of type *diag.Error.
 func Load(files []File, workspace string, commands []string) ([]Line, error) {
 	l := loader{workspace: workspace, commands: commands, done: map[string]bool{}}
 	for _, f := range files {
@@ -77,7 +64,7 @@ func (l *loader) load(path string, optional bool, from []string) error {
 		real = path
 	}
 	if slices.Contains(from, real) {
-		return &Error{File: path, Text: "imports itself: " + strings.Join(append(from, real), " -> ")}
+		return diag.Errorf(diag.Position{File: path}, "imports itself: %s", strings.Join(append(from, real), " -> "))
 	}
 	if l.done[real] {
 		return nil
@@ -91,7 +78,7 @@ func (l *loader) load(path string, optional bool, from []string) error {
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return &Error{File: path, Text: "cannot be read: " + err.Error()}
+		return diag.Errorf(diag.Position{File: path}, "cannot be read: %w", err)
 	}
 	l.done[real] = true
 	from = append(slices.Clip(from), real)
@@ -108,7 +95,7 @@ func (l *loader) parse(path, data string, from []string) error {
 		}
 		words, err := split(text)
 		if err != nil {
-			return &Error{path, start + 1, err.Error()}
+			return diag.Errorf(diag.Position{File: path, Line: start + 1}, "%w", err)
 		}
 		if len(words) == 0 {
 			continue
@@ -122,7 +109,7 @@ func (l *loader) parse(path, data string, from []string) error {
 
 func (l *loader) line(path string, number int, words, from []string) error {
 	fail := func(format string, args ...any) error {
-		return &Error{path, number, fmt.Sprintf(format, args...)}
+		return diag.Errorf(diag.Position{File: path, Line: number}, format, args...)
 	}
 	command, config, hasConfig := strings.Cut(words[0], ":")
 	if command == "import" || command == "try-import" {
@@ -143,9 +130,9 @@ func (l *loader) line(path string, number int, words, from []string) error {
 			target = filepath.Join(filepath.Dir(path), target)
 		}
 		if err := l.load(target, command == "try-import", from); err != nil {
-			var e *Error
-			if errors.As(err, &e) && e.Line == 0 {
-				return fail("%s: %s", e.File, e.Text)
+			var e *diag.Error
+			if errors.As(err, &e) && e.Position().Line == 0 {
+				return fail("%w", err)
 			}
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/bazelbuild/buildtools/build"
 	"github.com/rogpeppe/go-internal/diff"
+
+	"gorules/executor/diag"
 )
 
 // Result is a file as it is and as it should be.
@@ -23,26 +25,16 @@ type Result struct {
 	mode     fs.FileMode
 }
 
-// SyntaxError is a file that is no Starlark.
-type SyntaxError struct {
-	File         string
-	Line, Column int
-	Text         string
-}
-
-func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Text)
-}
-
-// Text formats data; name decides the kind of file. The error is a *SyntaxError.
+// Text formats data; name decides the kind of file. The error is a
+// *diag.Error.
 func Text(name string, data []byte) ([]byte, error) {
 	f, err := build.Parse(name, data)
 	if err != nil {
 		var p build.ParseError
 		if errors.As(err, &p) {
-			return nil, &SyntaxError{File: name, Line: p.Pos.Line, Column: p.Pos.LineRune, Text: p.Message}
+			return nil, diag.Wrap(diag.Position{File: name, Line: p.Pos.Line, Column: p.Pos.LineRune}, err, p.Message)
 		}
-		return nil, &SyntaxError{File: name, Line: 1, Column: 1, Text: err.Error()}
+		return nil, diag.Errorf(diag.Position{File: name, Line: 1, Column: 1}, "%w", err)
 	}
 	return build.Format(f), nil
 }

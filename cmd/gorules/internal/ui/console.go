@@ -136,6 +136,8 @@ func (c *Console) Event(e event.Event) {
 	switch e := e.(type) {
 	case event.Diagnostic:
 		c.diagnostic(e)
+	case event.Printed:
+		c.printed(e)
 	case event.Output:
 		c.output(e)
 	case event.Phase:
@@ -215,7 +217,7 @@ func (c *Console) failed(e event.ActionFailed) {
 	what := actionName(e.Mnemonic, e.Progress)
 	if c.cfg.JSON {
 		c.log.Error().Str("event", "action failed").Stringer("target", e.Owner).Str("mnemonic", e.Mnemonic).
-			Str("position", e.Position).Str("reason", e.Reason).Strs("argv", e.Argv).Strs("notes", e.Notes).
+			Stringer("position", e.Position).Str("reason", e.Reason).Strs("argv", e.Argv).Strs("notes", e.Notes).
 			Str("stderr", sanitize(e.Stderr, false)).Msg(what + ": " + e.Reason)
 		return
 	}
@@ -225,8 +227,8 @@ func (c *Console) failed(e event.ActionFailed) {
 		b.WriteString(strings.TrimRight(e.Stderr, "\n") + "\n")
 	}
 	b.WriteString(p.red("ERROR:") + " ")
-	if e.Position != "" {
-		b.WriteString(e.Position + ": ")
+	if !e.Position.IsZero() {
+		b.WriteString(e.Position.String() + ": ")
 	}
 	if !strings.Contains(what, e.Owner.String()) {
 		b.WriteString(e.Owner.String() + ": ")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 )
 
@@ -31,19 +32,31 @@ func (c *Console) diagnostic(d event.Diagnostic) {
 	if c.log.GetLevel() > levelOf(d.Severity) {
 		return // WithLevel does not look at the logger's level
 	}
-	if d.File != "" {
-		e = e.Str("file", d.File)
-	}
-	if d.Line > 0 {
-		e = e.Int("line", d.Line)
-	}
-	if d.Column > 0 {
-		e = e.Int("column", d.Column)
-	}
+	e = at(e, d.Position)
 	if d.Hint != "" {
 		e = e.Str("hint", d.Hint)
 	}
 	e.Msg(d.Text)
+}
+
+// printed shows what print() said, whatever the level: it is the user's word,
+// not gorules'. As in Bazel it is marked DEBUG.
+func (c *Console) printed(p event.Printed) {
+	at(c.log.Log().Str("level", "debug"), p.Position).Str("event", "print").Msg(p.Text)
+}
+
+// at adds a position to a record.
+func at(e *zerolog.Event, p diag.Position) *zerolog.Event {
+	if p.File != "" {
+		e = e.Str("file", p.File)
+	}
+	if p.Line > 0 {
+		e = e.Int("line", p.Line)
+	}
+	if p.Column > 0 {
+		e = e.Int("column", p.Column)
+	}
+	return e
 }
 
 func levelOf(s event.Severity) zerolog.Level {
@@ -66,6 +79,7 @@ type record struct {
 	Line    int    `json:"line"`
 	Column  int    `json:"column"`
 	Hint    string `json:"hint"`
+	Event   string `json:"event"`
 }
 
 // lines is the writer behind the logger where people read. The Console's lock
@@ -97,20 +111,17 @@ func (c *Console) render(r record) string {
 		b.WriteString(p.green("INFO:"))
 	}
 	b.WriteByte(' ')
+	at := diag.Position{File: r.File, Line: r.Line, Column: r.Column}
 	if r.File != "" {
-		b.WriteString(r.File)
-		if r.Line > 0 {
-			fmt.Fprintf(&b, ":%d", r.Line)
-			if r.Column > 0 {
-				fmt.Fprintf(&b, ":%d", r.Column)
-			}
-		}
-		b.WriteString(": ")
+		b.WriteString(at.String() + ": ")
+	}
+	if r.Event == "print" { // as it was printed
+		return b.String() + r.Message + "\n"
 	}
 	first, detail, _ := strings.Cut(r.Message, "\n")
 	b.WriteString(first + "\n")
 	if r.Line > 0 && (r.Level == "error" || r.Level == "warn") {
-		b.WriteString(excerpt(c.cfg.Root, r.File, r.Line, r.Column, p))
+		b.WriteString(excerpt(c.cfg.Root, at, p))
 	}
 	if detail != "" {
 		b.WriteString(indent(detail, "  ") + "\n")
@@ -129,7 +140,8 @@ const (
 
 // excerpt returns the named line with a caret under the column, or "" where it
 // cannot be shown well.
-func excerpt(root, file string, line, column int, p paint) string {
+func excerpt(root string, at diag.Position, p paint) string {
+	file, line, column := at.File, at.Line, at.Column
 	if file == "" {
 		return ""
 	}

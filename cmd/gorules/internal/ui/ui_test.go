@@ -2,7 +2,9 @@ package ui_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"gorules/cmd/gorules/internal/ui"
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/label"
 )
@@ -145,15 +148,49 @@ func TestDiagnostics(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := func(line, column int) event.Event {
-		return event.Diagnostic{Severity: event.Error, File: "BUILD", Line: line, Column: column, Text: "bad", Hint: "one\ntwo"}
+		return event.Diagnostic{Severity: event.Error, Position: diag.Position{File: "BUILD", Line: line, Column: column}, Text: "bad", Hint: "one\ntwo"}
 	}
 	got := render(t, ui.Config{Root: dir, Level: zerolog.InfoLevel}, []event.Event{
 		d(2, 12), d(4, 1), d(4, 5), d(4, 99), d(3, 1), d(9, 1), d(0, 0),
-		event.Diagnostic{Severity: event.Warning, File: "none", Line: 1, Text: "first line\ndetail\n  more"},
+		event.Diagnostic{Severity: event.Warning, Position: diag.Position{File: "none", Line: 1}, Text: "first line\ndetail\n  more"},
 		event.Diagnostic{Severity: event.Info, Text: "note"},
 		event.Diagnostic{Severity: event.Debug, Text: "hidden"},
 	})
 	golden(t, "diagnostics", got)
+}
+
+// What print() says is the user's own word: no level hides it and no line of it
+// is moved.
+func TestPrinted(t *testing.T) {
+	printed := []event.Event{
+		event.Printed{Position: diag.Position{File: "a/BUILD", Line: 2, Column: 6}, Text: "one\n  two"},
+		event.Printed{Position: diag.Position{File: "a/BUILD", Line: 3, Column: 6}},
+	}
+	want := "DEBUG: a/BUILD:2:6: one\n  two\nDEBUG: a/BUILD:3:6: \n"
+	for _, level := range []zerolog.Level{zerolog.DebugLevel, zerolog.InfoLevel, zerolog.ErrorLevel} {
+		var out, err buffer
+		c := ui.New(ui.Config{Out: &out, Err: &err, Level: level})
+		for _, e := range printed {
+			c.Event(e)
+		}
+		c.Close()
+		if err.String() != want || out.String() != "" {
+			t.Errorf("at %s: %q on Err and %q on Out, want %q on Err", level, err.String(), out.String(), want)
+		}
+	}
+	var err buffer
+	c := ui.New(ui.Config{Out: &err, Err: &err, JSON: true, Level: zerolog.ErrorLevel})
+	c.Event(printed[0])
+	c.Close()
+	var record map[string]any
+	if e := json.Unmarshal([]byte(err.String()), &record); e != nil {
+		t.Fatal(e)
+	}
+	delete(record, "time")
+	if fmt.Sprint(record) != `map[column:6 event:print file:a/BUILD level:debug line:2 message:one
+  two]` {
+		t.Errorf("record %v", record)
+	}
 }
 
 func TestJSONIsOneRecordALine(t *testing.T) {

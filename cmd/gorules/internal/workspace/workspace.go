@@ -3,9 +3,12 @@
 package workspace
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"gorules/executor/diag"
 )
 
 // Markers are the files of which one makes a folder a workspace root.
@@ -20,29 +23,23 @@ type Workspace struct {
 	Package string // slash path of the current folder below Root; "" at the root
 }
 
-// NotFound says that no folder from Dir upward is a workspace root.
-type NotFound struct {
-	Dir   string
-	Cargo string // nearest folder with a Cargo.toml; ""
-}
+// ErrNotFound is the cause of the error that no folder upward is a workspace root.
+var ErrNotFound = errors.New("no workspace")
 
-func (e *NotFound) Error() string {
-	return fmt.Sprintf("no workspace: neither %s nor a folder above it has a WORKSPACE or MODULE.bazel file", e.Dir)
-}
-
-// Hint says what to do about it.
-func (e *NotFound) Hint() string {
-	switch e.Cargo {
+// notFound says so of dir; cargo is the nearest folder with a Cargo.toml, or "".
+func notFound(dir, cargo string) error {
+	e := diag.Errorf(diag.Position{}, "%w: neither %s nor a folder above it has a WORKSPACE or MODULE.bazel file", ErrNotFound, dir)
+	switch cargo {
 	case "":
-		return "go to the root of the project and write one, or run `gorules init` in a Cargo project"
-	case e.Dir:
-		return "this is a Cargo project: run `gorules init`"
+		return e.WithHint("go to the root of the project and write one, or run `gorules init` in a Cargo project")
+	case dir:
+		return e.WithHint("this is a Cargo project: run `gorules init`")
 	}
-	return "run `gorules init` in " + e.Cargo + ", where Cargo.toml is"
+	return e.WithHint("run `gorules init` in " + cargo + ", where Cargo.toml is")
 }
 
-// Find returns the workspace that dir is in; dir must be absolute. The error
-// is a *NotFound.
+// Find returns the workspace that dir is in; dir must be absolute. Where there
+// is none, the error is a *diag.Error with the cause ErrNotFound.
 func Find(dir string) (Workspace, error) {
 	cargo := ""
 	for d := dir; ; d = filepath.Dir(d) {
@@ -62,7 +59,7 @@ func Find(dir string) (Workspace, error) {
 			cargo = d // the outermost one is the root of a Cargo workspace
 		}
 		if d == filepath.Dir(d) {
-			return Workspace{}, &NotFound{Dir: dir, Cargo: cargo}
+			return Workspace{}, notFound(dir, cargo)
 		}
 	}
 }
