@@ -48,7 +48,7 @@ func (c *Command) results(ctx context.Context, r *schedule.Report, story *narrat
 		if err != nil {
 			return nil, err
 		}
-		if w.judged {
+		if s := res.done.Status; w.judged && s != event.NotBuilt && s != event.NotAttempted {
 			res.done.Wall, res.done.Cached = story.TestTime(w.Label)
 		}
 		out = append(out, res)

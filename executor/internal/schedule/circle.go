@@ -17,23 +17,26 @@ const maxShown = 12
 
 func (e *CircleError) Error() string {
 	var b strings.Builder
-	b.WriteString("a circle, none of which can ever be made; a plan bound an output to something that waits for it:")
+	b.WriteString("a circle, none of which can ever be made:")
 	for i, s := range e.Of {
 		if i == maxShown && len(e.Of) > maxShown+1 {
-			fmt.Fprintf(&b, "\n    ... %d more ->", len(e.Of)-maxShown)
+			fmt.Fprintf(&b, "\n    (%d more, of which the last needs the first)", len(e.Of)-maxShown)
 			break
 		}
-		b.WriteString("\n    " + s + " ->")
+		b.WriteString("\n    " + s)
 	}
-	b.WriteString("\n    " + e.Of[0])
+	if len(e.Of) <= maxShown+1 {
+		b.WriteString("\n    the first again")
+	}
+	b.WriteString("\na plan must not bind an output to what is made with that output")
 	return b.String()
 }
 
 // aliasCircle words that a would be bound to to, which stands for a already.
 func (g *graph) aliasCircle(a, to *action.Artifact) error {
-	e := &CircleError{Of: []string{"output " + a.Path}}
+	e := &CircleError{Of: []string{a.Path + " is bound to"}}
 	for ; to != a; to = g.cells[to].alias {
-		e.Of = append(e.Of, "output "+to.Path)
+		e.Of = append(e.Of, to.Path+" is bound to")
 	}
 	return e
 }
@@ -59,9 +62,10 @@ func (g *graph) breakCircles() bool {
 		}
 		type step struct {
 			n    *node
-			left []*node // what it waits for and was not looked at
+			left []wait // what it waits for and was not looked at
+			via  string // for what of n the one before waits
 		}
-		way := []step{{root, g.waitsFor(root)}}
+		way := []step{{root, g.waitsFor(root), ""}}
 		color[root] = onWay
 		for len(way) > 0 {
 			s := &way[len(way)-1]
@@ -70,18 +74,20 @@ func (g *graph) breakCircles() bool {
 				way = way[:len(way)-1]
 				continue
 			}
-			next := pop(&s.left)
-			switch color[next] {
+			next := s.left[len(s.left)-1]
+			s.left = s.left[:len(s.left)-1]
+			switch color[next.node] {
 			case unseen:
-				color[next] = onWay
-				way = append(way, step{next, g.waitsFor(next)})
+				color[next.node] = onWay
+				way = append(way, step{next.node, g.waitsFor(next.node), next.via})
 			case onWay:
-				var circle []*node
+				circle, via := []wait{}, next.via
 				for i := len(way) - 1; ; i-- {
-					circle = append(circle, way[i].n)
-					if way[i].n == next {
+					circle = append(circle, wait{way[i].n, via})
+					if way[i].n == next.node {
 						break
 					}
+					via = way[i].via
 				}
 				g.failCircle(circle)
 				found = true
@@ -99,27 +105,33 @@ func (g *graph) stuck(n *node) bool {
 	return n.state == waiting || n.state == done && n.value.wanted && !n.value.ready && n.value.failure == nil
 }
 
+// A wait is for a node, because of something of it.
+type wait struct {
+	node *node
+	via  string
+}
+
 // waitsFor lists the nodes that keep n from going on.
-func (g *graph) waitsFor(n *node) []*node {
-	var out []*node
-	add := func(m *node) {
+func (g *graph) waitsFor(n *node) []wait {
+	var out []wait
+	add := func(m *node, via string) {
 		if m != nil && g.stuck(m) {
-			out = append(out, m)
+			out = append(out, wait{m, via})
 		}
 	}
 	if n.state == done {
-		add(n.value.follows)
+		add(n.value.follows, "is what that plan comes to, which is")
 		return out
 	}
 	eachInput(n.spec, func(a *action.Artifact) {
 		if c := g.find(a); c != nil && !c.ready {
-			add(c.maker)
+			add(c.maker, "needs "+a.Path+", which is made by")
 		}
 	})
 	if n.spec.Plan != nil {
 		for _, w := range n.spec.Plan.Waits {
 			if m := g.nodes[w]; m != nil && !m.value.ready {
-				add(m)
+				add(m, "waits for what that plan comes to, which is")
 			}
 		}
 	}
@@ -127,21 +139,21 @@ func (g *graph) waitsFor(n *node) []*node {
 }
 
 // failCircle fails a circle, given against the direction of need, in the name
-// of the oldest of its plans, with which the message begins.
-func (g *graph) failCircle(circle []*node) {
+// of the oldest of its plans, if there is one, with which the message begins.
+func (g *graph) failCircle(circle []wait) {
 	slices.Reverse(circle)
 	first := 0
-	for i, n := range circle {
-		b := circle[first]
-		if b.spec.Plan == nil || n.spec.Plan != nil && n.id < b.id {
+	for i, w := range circle {
+		n, b := w.node, circle[first].node
+		if better := n.spec.Plan != nil; better == (b.spec.Plan != nil) && n.id < b.id || better && b.spec.Plan == nil {
 			first = i
 		}
 	}
 	e := &CircleError{}
-	for _, n := range slices.Concat(circle[first:], circle[:first]) {
-		e.Of = append(e.Of, fmt.Sprintf("%s of %s", n.spec.Mnemonic, n.spec.Owner))
+	for _, w := range slices.Concat(circle[first:], circle[:first]) {
+		e.Of = append(e.Of, fmt.Sprintf("%s of %s %s", w.node.spec.Mnemonic, w.node.spec.Owner, w.via))
 	}
-	n := circle[first]
+	n := circle[first].node
 	f := &Failure{Spec: n.spec, Err: e}
 	if n.state == done { // its function ended, its value never will
 		g.report(f, Done{ID: n.id, Spec: n.spec, Failure: f})

@@ -521,7 +521,7 @@ func TestCircles(t *testing.T) {
 		goals func() []schedule.Goal
 		want  []string // in the message
 	}{
-		"its own consumer": {func() []schedule.Goal { return []schedule.Goal{{Artifact: consumer()}} }, []string{"Plan p", "mid of", "out of"}},
+		"its own consumer": {func() []schedule.Goal { return []schedule.Goal{{Artifact: consumer()}} }, []string{"mid of //:mid needs p.out", "out of //:out needs out/mid"}},
 		"with a user": {func() []schedule.Goal {
 			p := consumer()
 			_, user := spec("user", p)
@@ -532,7 +532,7 @@ func TestCircles(t *testing.T) {
 			a = promised("a", func(*action.Artifact) *action.Artifact { return b })
 			b = promised("b", func(*action.Artifact) *action.Artifact { return a })
 			return []schedule.Goal{{Artifact: a}, {Artifact: b}}
-		}, []string{"output a.out", "output b.out"}},
+		}, []string{"a.out is bound to", "b.out is bound to"}},
 		"plan that follows itself": {func() []schedule.Goal {
 			var p *action.Spec
 			p, _ = plan("p", func(context.Context, action.PlanInput) (*action.PlanResult, error) {
