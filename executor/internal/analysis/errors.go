@@ -47,11 +47,20 @@ func ours(c *memo.CycleError) bool {
 	return true
 }
 
+// maxCycle bounds how many targets of a long cycle are shown.
+const maxCycle = 20
+
 // cycleText words a cycle as Bazel does, the first target repeated at the end.
 func cycleText(c *memo.CycleError) string {
 	var b strings.Builder
 	b.WriteString("cycle in dependency graph:")
 	for i := range len(c.Path) + 1 {
+		if more := len(c.Path) - maxCycle; more > 1 && i >= maxCycle && i < len(c.Path) {
+			if i == maxCycle {
+				fmt.Fprintf(&b, "\n|   (%d more)", more)
+			}
+			continue
+		}
 		k := c.Path[i%len(c.Path)]
 		mark := "    "
 		if i == 0 || i == len(c.Path) {

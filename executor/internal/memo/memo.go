@@ -74,7 +74,7 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	default:
 	}
 	if from != nil {
-		if path := e.node.pathTo(from, nil); path != nil {
+		if path := e.node.pathTo(from); path != nil {
 			c.group.mu.Unlock()
 			return zero, newCycle(path)
 		}
@@ -112,6 +112,30 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	return zero, err
 }
 
+// nodeContext is the context of a computation. It remembers the values that were
+// looked up in it: each computation's context is built on that of the one that
+// asked for it, and a look-up that walked them all would make long chains cost
+// the square of their length.
+type nodeContext struct {
+	context.Context
+	group *Group
+	node  *node
+	known sync.Map // key to value
+}
+
+// Value implements context.Context.
+func (c *nodeContext) Value(key any) any {
+	if key == (nodeKey{c.group}) {
+		return c.node
+	}
+	if v, ok := c.known.Load(key); ok {
+		return v
+	}
+	v := c.Context.Value(key)
+	c.known.Store(key, v)
+	return v
+}
+
 // Peek returns the value of key if it was computed already.
 func (c *Cache[K, V]) Peek(key K) (v V, ok bool) {
 	c.group.mu.Lock()
@@ -131,7 +155,7 @@ func (c *Cache[K, V]) Peek(key K) (v V, ok bool) {
 // start begins the computation of key; the group is locked.
 func (c *Cache[K, V]) start(ctx context.Context, key K) *entry[V] {
 	n := &node{key: key, waits: map[*node]int{}}
-	run, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), nodeKey{c.group}, n))
+	run, cancel := context.WithCancel(&nodeContext{Context: context.WithoutCancel(ctx), group: c.group, node: n})
 	e := &entry[V]{node: n, done: make(chan struct{}), cancel: cancel}
 	c.entries[key] = e
 	go func() {
@@ -163,20 +187,28 @@ func (c *Cache[K, V]) forget(key K, e *entry[V]) {
 
 // pathTo returns the nodes from n to target along waits, or nil; the group is
 // locked. Waits never form a cycle, since Get refuses the edge that would.
-func (n *node) pathTo(target *node, seen map[*node]bool) []*node {
+func (n *node) pathTo(target *node) []*node {
 	if n == target {
 		return []*node{n}
 	}
-	if seen == nil {
-		seen = map[*node]bool{}
-	}
-	seen[n] = true
-	for m := range n.waits {
-		if seen[m] {
-			continue
-		}
-		if path := m.pathTo(target, seen); path != nil {
-			return append([]*node{n}, path...)
+	before := map[*node]*node{n: nil}
+	for todo := []*node{n}; len(todo) > 0; {
+		last := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for m := range last.waits {
+			if _, seen := before[m]; seen {
+				continue
+			}
+			before[m] = last
+			if m == target {
+				var path []*node
+				for ; m != nil; m = before[m] {
+					path = append(path, m)
+				}
+				slices.Reverse(path)
+				return path
+			}
+			todo = append(todo, m)
 		}
 	}
 	return nil
@@ -191,10 +223,10 @@ type CycleError struct {
 }
 
 func newCycle(path []*node) *CycleError {
-	least := 0
+	least, text := 0, fmt.Sprint(path[0].key)
 	for i, n := range path {
-		if fmt.Sprint(n.key) < fmt.Sprint(path[least].key) {
-			least = i
+		if t := fmt.Sprint(n.key); t < text {
+			least, text = i, t
 		}
 	}
 	e := &CycleError{}

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gorules/executor/internal/bug"
 	"gorules/executor/internal/memo"
 )
 
@@ -159,4 +160,63 @@ func TestCancelWhenLastWaiterLeaves(t *testing.T) {
 			t.Errorf("computed %d times, want 2", runs.Load())
 		}
 	})
+}
+
+// A chain costs its length, not the square of it: neither finding that it closes
+// nor looking up what contexts carry may walk all of it for each computation.
+func TestLongCycle(t *testing.T) {
+	type carried struct{}
+	const n = 20_000
+	var g memo.Group
+	var c *memo.Cache[int, int]
+	c = memo.New(&g, func(ctx context.Context, k int) (int, error) {
+		if ctx.Value(carried{}) != "value" {
+			t.Errorf("%d: the value is lost", k)
+		}
+		return c.Get(ctx, (k+1)%n)
+	})
+	begin := time.Now()
+	_, err := c.Get(context.WithValue(t.Context(), carried{}, "value"), 0)
+	var cycle *memo.CycleError
+	if !errors.As(err, &cycle) || len(cycle.Path) != n {
+		t.Fatalf("%T, want a cycle of %d", err, n)
+	}
+	if d := time.Since(begin); d > 20*time.Second { // it takes half a second; squares take minutes
+		t.Errorf("it took %v", d)
+	}
+}
+
+// A fault in a computation is its error, for all who wait.
+func TestPanic(t *testing.T) {
+	var g memo.Group
+	c := memo.New(&g, func(context.Context, int) (int, error) { panic("lost") })
+	for range 2 {
+		var b *bug.Error
+		if _, err := c.Get(t.Context(), 1); !errors.As(err, &b) || b.Value != "lost" {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestPeek(t *testing.T) {
+	var g memo.Group
+	c := memo.New(&g, func(_ context.Context, k int) (int, error) {
+		if k == 2 {
+			return 0, errors.New("no")
+		}
+		return k * k, nil
+	})
+	if _, ok := c.Peek(3); ok {
+		t.Error("known before it was computed")
+	}
+	_, _ = c.Get(t.Context(), 2)
+	if v, err := c.Get(t.Context(), 3); err != nil || v != 9 {
+		t.Fatal(v, err)
+	}
+	if v, ok := c.Peek(3); !ok || v != 9 {
+		t.Error(v, ok)
+	}
+	if _, ok := c.Peek(2); ok {
+		t.Error("an error is no value")
+	}
 }
