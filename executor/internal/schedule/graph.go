@@ -414,14 +414,17 @@ func (g *graph) fail(n *node, f *Failure) {
 	g.report(f, Done{n.id, n.spec, n.bound, n.outcome, f})
 }
 
-// report notes a first cause, and what follows from it for the rest.
+// report notes a first cause, and what follows from it for the rest. An error
+// that is Fatal is a tool's: it is what Run returns, not a failure of this node.
 func (g *graph) report(f *Failure, d Done) {
-	g.failures = append(g.failures, f)
-	switch {
-	case f.Err != nil && g.opt.Fatal != nil && g.opt.Fatal(f.Err):
+	if f.Err != nil && g.opt.Fatal != nil && g.opt.Fatal(f.Err) {
 		g.breakDown(f.Err)
-	case !g.opt.KeepGoing && g.stopped == nil:
-		g.stopped = f
+		d.Failure = nil
+	} else {
+		g.failures = append(g.failures, f)
+		if !g.opt.KeepGoing && g.stopped == nil {
+			g.stopped = f
+		}
 	}
 	if g.opt.Watcher != nil {
 		g.opt.Watcher.Done(d)
