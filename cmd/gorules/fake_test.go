@@ -85,6 +85,7 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 			missing["x"] = 1
 		case "wrong": // with -k: the others are built
 			f.opt.Sink(event.Diagnostic{Severity: event.Error, Position: diag.Position{File: "BUILD", Line: 2, Column: 5}, Text: `unknown attribute "nam"`})
+			f.opt.Sink(event.TargetDone{Target: label.Label{Name: n}, Status: event.NotAnalyzed})
 			wrong++
 			continue
 		case "nomatch":
@@ -126,8 +127,10 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 			case <-time.After(500 * time.Millisecond):
 			}
 		case "talkative": // until nobody listens
-			for ctx.Err() == nil {
-				f.opt.Sink(event.Output{Text: "warning: unused"})
+			for begin := time.Now(); ctx.Err() == nil; {
+				if f.opt.Sink(event.Output{Text: "warning: unused"}); time.Since(begin) > 10*time.Second {
+					return errors.New("nobody interrupted")
+				}
 			}
 			return &executor.Error{Kind: executor.Interrupted, Err: ctx.Err()}
 		case "stuck":

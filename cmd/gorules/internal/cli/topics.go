@@ -87,8 +87,8 @@ written every ten seconds. --color, --curses and NO_COLOR change that.
 The last line says what a command came to; it begins with PASSED, BUILT or
 UP-TO-DATE where the exit code is 0, and with FAILED otherwise. NOT ATTEMPTED is a
 target of which nothing was begun, because something else failed first (-k goes
-on); "not analyzed" counts targets and packages that -k passed over because they
-are wrong.
+on). NOT ANALYZED is one that -k passed over because its BUILD file or rule, or
+one that it depends on, is wrong.
 
   --test_output=errors    the text of failed tests (default); or summary, all
   --verbose_failures      the command line of an action that failed

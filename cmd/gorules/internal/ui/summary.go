@@ -25,12 +25,12 @@ func bad(s event.Status) bool {
 
 // target shows a test's text when the mode of --test_output wants it.
 func (c *Console) target(t event.TargetDone) {
-	if bad(t.Status) {
+	if bad(t.Status) || t.Status == event.NotAnalyzed {
 		c.errors++
 	}
 	if c.cfg.JSON {
 		e := c.log.Info()
-		if bad(t.Status) {
+		if bad(t.Status) || t.Status == event.NotAnalyzed {
 			e = c.log.Error()
 		}
 		e.Str("event", "target").Stringer("target", t.Target).Str("kind", t.Kind).Str("status", string(t.Status)).
@@ -104,20 +104,16 @@ func (c *Console) verdict(f event.Finished, code int) {
 }
 
 // shown leaves out lines of built targets where there are too many to read.
-// What failed, and every test, is always shown.
+// Everything that did not go well, and every test, is always shown.
 func (c *Console) shown() []event.TargetDone {
-	built := 0
-	for _, t := range c.targets {
-		if !t.Test && !bad(t.Status) {
-			built++
-		}
+	built := func(t event.TargetDone) bool {
+		return !t.Test && !bad(t.Status) && t.Status != event.NotAttempted && t.Status != event.NotAnalyzed
 	}
-	if built <= c.cfg.ShowResult {
+	others := slices.DeleteFunc(slices.Clone(c.targets), built)
+	if len(c.targets)-len(others) <= c.cfg.ShowResult {
 		return c.targets
 	}
-	return slices.DeleteFunc(slices.Clone(c.targets), func(t event.TargetDone) bool {
-		return !t.Test && !bad(t.Status)
-	})
+	return others
 }
 
 // maxLabel bounds the first column: one long label must not push the others away.
@@ -182,7 +178,7 @@ func table(targets []event.TargetDone, p paint) string {
 // timed reports whether a target's line ends with the time it took.
 func timed(t event.TargetDone) bool {
 	switch t.Status {
-	case event.NotBuilt, event.NotAttempted, event.Skipped:
+	case event.NotBuilt, event.NotAttempted, event.NotAnalyzed, event.Skipped:
 		return false
 	}
 	return t.Test || t.Status == event.Failed
@@ -198,7 +194,7 @@ func shownStatus(t event.TargetDone) string {
 
 func colorStatus(s event.Status, p paint, text string) string {
 	switch {
-	case bad(s):
+	case bad(s), s == event.NotAnalyzed:
 		return p.red(text)
 	case s == event.Passed:
 		return p.green(text)
@@ -239,7 +235,7 @@ func processes(f event.Finished) string {
 	for i, name := range names {
 		parts[i] = fmt.Sprintf("%d %s", f.ByRunner[name], name)
 	}
-	text := plural(f.Processes, "process")
+	text := Plural(f.Processes, "process")
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}
@@ -266,11 +262,11 @@ func (c *Console) sum(f event.Finished, ok bool) string {
 	switch {
 	case !ok:
 	case checks:
-		return "PASSED " + plural(tests, "check") + in
+		return "PASSED " + Plural(tests, "check") + in
 	case f.UpToDate:
-		return "UP-TO-DATE " + plural(f.Targets, "target") + in
+		return "UP-TO-DATE " + Plural(f.Targets, "target") + in
 	default:
-		return "BUILT " + plural(f.Targets, "target") + in
+		return "BUILT " + Plural(f.Targets, "target") + in
 	}
 	failedTargets = max(failedTargets, f.Failed-failedTests)
 	var parts []string
@@ -278,12 +274,12 @@ func (c *Console) sum(f event.Finished, ok bool) string {
 	case failedTests+failedTargets+f.NotAttempted+f.NotAnalyzed == 0:
 		return "FAILED" + in // for a reason that was said, and that is no target's
 	case checks:
-		parts = append(parts, fmt.Sprintf("%d of %s", failedTests, plural(tests, "check")))
+		parts = append(parts, fmt.Sprintf("%d of %s", failedTests, Plural(tests, "check")))
 		if failedTargets > 0 {
-			parts = append(parts, plural(failedTargets, "target")+" not built")
+			parts = append(parts, Plural(failedTargets, "target")+" not built")
 		}
-	default:
-		parts = append(parts, fmt.Sprintf("%d of %s", failedTargets, plural(max(f.Targets, failedTargets), "target")))
+	case f.Targets+failedTargets > 0:
+		parts = append(parts, fmt.Sprintf("%d of %s", failedTargets, Plural(max(f.Targets, failedTargets), "target")))
 	}
 	if f.NotAttempted > 0 {
 		parts = append(parts, fmt.Sprintf("%d not attempted", f.NotAttempted))

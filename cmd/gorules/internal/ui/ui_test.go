@@ -138,6 +138,8 @@ func TestVerdict(t *testing.T) {
 			"//:x  PASSED      1.0 s\nINFO: 0 processes.\nFAILED in 0:01\n"},
 		{"a stored failure", true, 3, []event.Event{done("x", true, event.Failed), event.Finished{Wall: time.Millisecond, Targets: 1, Tests: 1, Failed: 1, UpToDate: true}},
 			"//:x  FAILED      1.0 s\nFAILED 1 of 1 check in 1 ms\n"},
+		{"nothing was analyzed", false, 1, []event.Event{done("x", false, event.NotAnalyzed), event.Finished{Wall: time.Second, NotAnalyzed: 2}},
+			"//:x  NOT ANALYZED\nINFO: 0 processes.\nFAILED 2 not analyzed in 0:01\n"},
 		{"nothing was counted", false, 8, nil, ""},
 		{"cached", true, 0, []event.Event{event.TargetDone{Target: l, Test: true, Cached: true, Status: event.Passed, Summary: "3 tests", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
 			"//:x  PASSED  3 tests; cached    1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
