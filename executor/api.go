@@ -6,6 +6,7 @@ import (
 
 	"gorules/executor/diag"
 	"gorules/executor/event"
+	"gorules/executor/internal/bug"
 	"gorules/executor/internal/exit"
 	"gorules/executor/label"
 )
@@ -100,6 +101,15 @@ const (
 // Error is an error with its kind. Where its text was already reported as an
 // event, Reported is true and the command line prints nothing more.
 type Error = exit.Error
+
+// Recovered turns what recover returned into an error whose text is a report of
+// what happened and where; nil for nil.
+func Recovered(v any) error {
+	if v == nil {
+		return nil
+	}
+	return &Error{Kind: Internal, Err: bug.Recovered(v)}
+}
 
 // QueryOptions are the flags of query.
 type QueryOptions struct {

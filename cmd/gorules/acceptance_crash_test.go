@@ -150,7 +150,7 @@ func TestDiskFull(t *testing.T) {
 		flag, size string
 		code       string
 	}{
-		{"--output_user_root", "1m", "7"}, // while a repository is fetched
+		{"--output_user_root", "1m", "1"}, // while a repository is fetched
 		{"--disk_cache", "16k", "36"},
 		{"--disk_cache", "1m", "36"},
 		{"--disk_cache", "12m", "36"},

@@ -28,7 +28,7 @@ func newFake(_ context.Context, o executor.Options) (cli.Engine, error) {
 }
 
 // outcome says how the target called name ends.
-func (f *fake) outcome(name string) event.TargetDone {
+func (f *fake) outcome(name string, test bool) event.TargetDone {
 	t := event.TargetDone{Target: label.Label{Name: name}, Status: event.Built, Wall: 700 * time.Millisecond}
 	switch name {
 	case "hello":
@@ -37,6 +37,8 @@ func (f *fake) outcome(name string) event.TargetDone {
 		t.Test, t.Status, t.Summary = true, event.Failed, "1 denied lint in hello-core"
 		t.Text = "error: this could be written better\n --> crates/core/src/lib.rs:3:5\n"
 		t.Notes = []string{"fix: gorules run //:clippy -- --fix"}
+	case "later":
+		t.Test, t.Status = test, event.NotAttempted
 	case "test":
 		t.Test, t.Status, t.Summary = true, event.Passed, "61 tests in 5 binaries, 7 doctests"
 		t.Log = "test.log"
@@ -46,11 +48,11 @@ func (f *fake) outcome(name string) event.TargetDone {
 
 func (f *fake) record(v any) error {
 	data, err := json.MarshalIndent(struct {
-		OutputUserRoot, DiskCache, LockfileMode, ExecutionLog string
-		Jobs                                                  int
-		KeepGoing                                             bool
-		Request                                               any
-	}{f.opt.OutputUserRoot, f.opt.DiskCache, f.opt.LockfileMode, f.opt.ExecutionLog, f.opt.Jobs, f.opt.KeepGoing, v}, "", " ")
+		OutputUserRoot, DiskCache, LockfileMode, SymlinkPrefix, ExecutionLog string
+		Jobs                                                                 int
+		KeepGoing                                                            bool
+		Request                                                              any
+	}{f.opt.OutputUserRoot, f.opt.DiskCache, f.opt.LockfileMode, f.opt.SymlinkPrefix, f.opt.ExecutionLog, f.opt.Jobs, f.opt.KeepGoing, v}, "", " ")
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 			names = []string{"hello", "clippy", "test"}
 		}
 	}
-	failed := 0
+	failed, later, tests, wrong := 0, 0, 0, 0
 	for _, n := range names {
 		switch n {
 		case "analysis":
@@ -78,6 +80,20 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 			return &executor.Error{Kind: executor.AnalysisFailed, Err: errors.New("analysis"), Reported: true}
 		case "machine":
 			return &executor.Error{Kind: executor.Environment, Err: errors.New("user namespaces are refused")}
+		case "panic":
+			var missing map[string]int
+			missing["x"] = 1
+		case "wrong": // with -k: the others are built
+			f.opt.Sink(event.Diagnostic{Severity: event.Error, Position: diag.Position{File: "BUILD", Line: 2, Column: 5}, Text: `unknown attribute "nam"`})
+			f.opt.Sink(event.TargetDone{Target: label.Label{Name: n}, Status: event.NotAnalyzed})
+			wrong++
+			continue
+		case "nomatch":
+			t := f.outcome("test", test)
+			t.Summary = "0 tests"
+			f.opt.Sink(t)
+			f.opt.Sink(event.Finished{Wall: time.Second, Targets: 1, Tests: 1})
+			return &executor.Error{Kind: executor.NoTests, Err: errors.New("no test matches")}
 		case "bug":
 			return errors.New("broken invariant")
 		case "notests":
@@ -101,20 +117,47 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 			}
 			<-ctx.Done()
 			return &executor.Error{Kind: executor.Interrupted, Err: ctx.Err()}
+		case "patient": // ends by itself, unless it is interrupted
+			if err := os.WriteFile(filepath.Join(f.opt.Workspace, "started"), nil, 0o666); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return &executor.Error{Kind: executor.Interrupted, Err: ctx.Err()}
+			case <-time.After(500 * time.Millisecond):
+			}
+		case "talkative": // until nobody listens
+			for begin := time.Now(); ctx.Err() == nil; {
+				if f.opt.Sink(event.Output{Text: "warning: unused"}); time.Since(begin) > 10*time.Second {
+					return errors.New("nobody interrupted")
+				}
+			}
+			return &executor.Error{Kind: executor.Interrupted, Err: ctx.Err()}
 		case "stuck":
 			if err := os.WriteFile(filepath.Join(f.opt.Workspace, "started"), nil, 0o666); err != nil {
 				return err
 			}
 			select {}
 		}
-		t := f.outcome(n)
-		if t.Status == event.Failed {
+		t := f.outcome(n, test)
+		switch t.Status {
+		case event.Failed:
 			failed++
+		case event.NotAttempted:
+			later++
+		}
+		if t.Test {
+			tests++
 		}
 		f.opt.Sink(t)
 	}
-	f.opt.Sink(event.Finished{Wall: 4 * time.Second, Processes: 57, ByRunner: map[string]int{"linux-sandbox": 17, "disk cache hit": 40}, Targets: len(names), Failed: failed})
-	if failed > 0 {
+	f.opt.Sink(event.Finished{Wall: 4 * time.Second, Processes: 57, ByRunner: map[string]int{"linux-sandbox": 17, "disk cache hit": 40}, Targets: len(names) - wrong, Tests: tests, Failed: failed, NotAttempted: later, NotAnalyzed: wrong})
+	switch {
+	case later > 0:
+		return &executor.Error{Kind: executor.BuildFailed, Err: errors.New("build failed"), Reported: true}
+	case wrong > 0:
+		return &executor.Error{Kind: executor.AnalysisFailed, Err: errors.New("1 target could not be analyzed"), Reported: true}
+	case failed > 0:
 		return &executor.Error{Kind: executor.TestsFailed, Err: errors.New("tests failed"), Reported: true}
 	}
 	return nil

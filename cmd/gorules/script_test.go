@@ -151,12 +151,18 @@ func exitCode(ts *testscript.TestScript, err error) int {
 
 // interrupt N FILE[=TEXT] CODE COMMAND...: starts COMMAND, waits until FILE
 // exists (and holds TEXT), sends N times SIGINT, and wants exit code CODE.
+// With HUP in place of N it sends one SIGHUP.
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: interrupt N FILE CODE COMMAND ARG...")
 	}
-	n, err := strconv.Atoi(args[0])
-	ts.Check(err)
+	n, sig := 1, syscall.SIGHUP
+	if args[0] != "HUP" {
+		var err error
+		n, err = strconv.Atoi(args[0])
+		ts.Check(err)
+		sig = syscall.SIGINT
+	}
 	path, err := exec.LookPath(args[3])
 	ts.Check(err)
 	cmd := exec.Command(path, args[4:]...)
@@ -177,7 +183,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	for range n {
-		ts.Check(cmd.Process.Signal(syscall.SIGINT))
+		ts.Check(cmd.Process.Signal(sig))
 		time.Sleep(50 * time.Millisecond) // two equal pending signals would be one
 	}
 	got := strconv.Itoa(exitCode(ts, cmd.Wait()))

@@ -110,7 +110,10 @@ const (
 	// NotAttempted is a target whose work was not attempted, because something
 	// else failed first.
 	NotAttempted Status = "NOT ATTEMPTED"
-	Skipped      Status = "SKIPPED"
+
+	// NotAnalyzed is a target that is wrong itself, or names what is wrong, under -k.
+	NotAnalyzed Status = "NOT ANALYZED"
+	Skipped     Status = "SKIPPED"
 )
 
 // TargetDone is one line of the summary.

@@ -67,13 +67,25 @@ type Target struct {
 	Env        func() (map[string]string, error)
 }
 
+// NotAnalyzed is why a target could not be configured.
+type NotAnalyzed struct {
+	Target label.Label
+	Err    error
+}
+
+func (e *NotAnalyzed) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *NotAnalyzed) Unwrap() error { return e.Err }
+
 // A Front finds targets. Errors of the user's files are lists: with KeepGoing
 // there may be several beside what could be found.
 type Front interface {
 	// Expand turns patterns into targets.
 	Expand(ctx context.Context, patterns []label.Pattern, verb Verb, testsOnly bool) ([]label.Label, []error)
 
-	// Analyze configures targets, in the order in which BUILD files have them.
+	// Analyze configures targets, in the order in which BUILD files have them. With
+	// KeepGoing its errors are NotAnalyzed, in the order of labels.
 	Analyze(ctx context.Context, labels []label.Label) ([]*Target, []error)
 
 	// Gone reports whether a target stood in a package that was loaded and does
@@ -111,8 +123,9 @@ type Command struct {
 	// WriteLog writes the execution log; nil if none is wanted.
 	WriteLog func(story *narrate.Story) error
 
-	wanted   []*wanted
-	problems int // targets and packages that could not be loaded or analysed
+	wanted      []*wanted
+	notAnalyzed []label.Label // targets that were found, but could not be configured
+	problems    int           // targets and packages that could not be loaded or analysed
 }
 
 // wanted is a target and what is wanted of it.
@@ -172,6 +185,12 @@ func (c *Command) choose(ctx context.Context) error {
 	errs = append(errs, more...)
 	if targets == nil && len(errs) > 0 {
 		return c.reported(ctx, errs)
+	}
+	for _, err := range more {
+		var of *NotAnalyzed
+		if errors.As(err, &of) {
+			c.notAnalyzed = append(c.notAnalyzed, of.Target)
+		}
 	}
 	tests := 0
 	for _, t := range targets {

@@ -89,6 +89,9 @@ func (c *Command) tell(results []*result, story *narrate.Story) {
 	for _, r := range results {
 		c.Sink(r.done)
 	}
+	for _, l := range c.notAnalyzed {
+		c.Sink(event.TargetDone{Target: l, Status: event.NotAnalyzed})
+	}
 	c.Sink(f)
 }
 

@@ -9,8 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -188,8 +188,7 @@ func (s *Session) Expand(ctx context.Context, patterns []label.Pattern, verb com
 // Analyze implements command.Front.
 func (s *Session) Analyze(ctx context.Context, labels []label.Label) ([]*command.Target, []error) {
 	out := make([]*analysis.Configured, len(labels))
-	var mu sync.Mutex
-	var failures []error
+	failures := make([]error, len(labels))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(4, s.opt.Jobs))
 	for i, l := range labels {
@@ -200,12 +199,10 @@ func (s *Session) Analyze(ctx context.Context, labels []label.Label) ([]*command
 				out[i] = c
 				return nil
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			failures = append(failures, err)
 			if !s.opt.KeepGoing {
 				return err
 			}
+			failures[i] = &command.NotAnalyzed{Target: l, Err: err}
 			return nil
 		})
 	}
@@ -221,7 +218,7 @@ func (s *Session) Analyze(ctx context.Context, labels []label.Label) ([]*command
 	if err := analysis.Conflicts(configured); err != nil {
 		return nil, []error{err}
 	}
-	return s.targets(configured), failures
+	return s.targets(configured), slices.DeleteFunc(failures, func(err error) bool { return err == nil })
 }
 
 // Gone implements command.Front. It looks only at packages that were loaded.

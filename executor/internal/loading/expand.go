@@ -87,6 +87,9 @@ func (l *Loader) Expand(ctx context.Context, patterns []label.Pattern, o ExpandO
 // expandOne reads one pattern. What it returns beside an error is still right.
 func (l *Loader) expandOne(ctx context.Context, p label.Pattern, o ExpandOptions, x *Expansion) ([]*Target, error) {
 	targets, err := l.match(ctx, p, o, x)
+	if p.Negative {
+		err = nothingToTake(p, err)
+	}
 	if !o.Tests {
 		return targets, err
 	}
@@ -114,9 +117,6 @@ func (l *Loader) match(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 	case label.One:
 		t, err := l.single(ctx, p)
 		if err != nil {
-			if p.Negative && isNoSuch(err) {
-				return nil, nil
-			}
 			return nil, err
 		}
 		return []*Target{t}, nil
@@ -130,10 +130,19 @@ func (l *Loader) match(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 	return l.wildcard(pkg, p, o), nil
 }
 
-// isNoSuch reports whether err says that what a pattern names is not there.
-func isNoSuch(err error) bool {
+// nothingToTake adds to an error of a negative pattern that it is one: a misspelt
+// one would otherwise take nothing away in silence, and words that were meant
+// for a program read as negative patterns too.
+func nothingToTake(p label.Pattern, err error) error {
 	var e *diag.Error
-	return errors.As(err, &e) && strings.HasPrefix(e.Text(), "no such ")
+	if !errors.As(err, &e) || !strings.HasPrefix(e.Text(), "no such ") && !strings.HasPrefix(e.Text(), "no targets ") {
+		return err
+	}
+	e = e.WithText(fmt.Sprintf("nothing can be taken away by '%s': %s", p.Text, e.Text()))
+	if strings.HasPrefix(p.Text, "--") || !strings.ContainsAny(p.Text, "/:") {
+		e = e.WithHint("program arguments go to `gorules run TARGET -- ARG...`, those of tests to --test_arg=ARG")
+	}
+	return e
 }
 
 // wildcard picks the targets of one package that p means.
@@ -170,9 +179,6 @@ func (l *Loader) below(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 		return nil, fmt.Errorf("looking for packages below '%s': %w", p.Package, err)
 	}
 	if len(paths) == 0 {
-		if p.Negative {
-			return nil, nil
-		}
 		return nil, errorf("no targets found beneath '%s'", p.Package.Path).WithHint("no folder in it has a BUILD file: add one")
 	}
 	pkgs := make([]*Package, len(paths))

@@ -7,12 +7,15 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
@@ -42,6 +45,7 @@ type App struct {
 // command is one verb being run.
 type command struct {
 	*App
+	out, err *output // Stdout and Stderr
 	verb     verb
 	opts     *options
 	operands []string
@@ -56,30 +60,75 @@ type command struct {
 
 // Main runs one command line (without the program's name) and returns the exit code.
 func (a *App) Main(ctx context.Context, args []string) int {
-	c := &command{App: a, opts: defaults()}
-	err := c.prepare(args)
-	if err != nil {
-		err = badLine("%w", err)
-	}
+	// A closed pipe is to be an error of the write: the signal would end the
+	// process in the middle of a command. Programs that are started do not
+	// inherit this, as they would inherit that the signal is ignored.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// Standard output gets what a command came to, at its end. Who does not read
+	// standard error any more has gone away in the middle.
+	c := &command{App: a, opts: defaults(), out: &output{w: a.Stdout}, err: &output{w: a.Stderr, broken: cancel}}
+	err := guarded(func() error {
+		if err := c.prepare(args); err != nil {
+			return badLine("%w", err)
+		}
+		return nil
+	})
 	c.console = ui.New(c.view())
 	if err == nil {
 		err = c.start(ctx)
 	}
-	code := a.report(c, err)
+	code := c.report(err)
+	if code != brokenPipe {
+		c.console.End(code)
+	}
 	c.console.Close()
 	return code
 }
 
-// report shows err and returns the exit code.
-func (a *App) report(c *command, err error) int {
-	if err == nil {
-		return 0
+// guarded calls f. A panic of it is an error, so that the command still ends in
+// good order.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if fault := executor.Recovered(recover()); fault != nil {
+			err = fault
+		}
+	}()
+	return f()
+}
+
+// report shows err, and what kept standard output from being written, and
+// returns the exit code.
+func (c *command) report(err error) int {
+	lost := c.out.failure()
+	code := c.exitCode(err)
+	switch {
+	case errors.Is(lost, syscall.EPIPE) || errors.Is(c.err.failure(), syscall.EPIPE):
+		if code == 0 || code == int(executor.Interrupted) {
+			return brokenPipe
+		}
+	case lost != nil:
+		lost = &executor.Error{Kind: executor.Environment, Err: fmt.Errorf("standard output could not be written: %w", lost)}
+		if err == nil {
+			err = lost
+			code = c.exitCode(err)
+		} else {
+			c.diagnose(lost)
+		}
 	}
-	if d, ok := diagnosis(err); ok {
+	c.diagnose(err)
+	return code
+}
+
+// diagnose shows err, unless it was shown before.
+func (c *command) diagnose(err error) {
+	if d, ok := c.diagnosis(err); ok {
 		d.Position.File = c.shown(d.Position.File)
 		c.console.Diagnose(d)
 	}
-	return exitCode(err)
 }
 
 // start runs the verb, with interrupts turned into the end of ctx.
@@ -89,7 +138,7 @@ func (c *command) start(ctx context.Context) error {
 	if c.opts.announceRC {
 		c.announce()
 	}
-	err := c.verb.run(ctx, c)
+	err := guarded(func() error { return c.verb.run(ctx, c) })
 	if c.engine != nil {
 		if cerr := c.engine.Close(); cerr != nil && err == nil {
 			err = cerr
@@ -213,7 +262,7 @@ func (c *command) view() ui.Config {
 	}
 	live := o.curses == "yes" || o.curses == "auto" && isTerminal(c.Stderr) && !dumb
 	cfg := ui.Config{
-		Out: c.Stdout, Err: c.Stderr, OutColor: color(c.Stdout), ErrColor: color(c.Stderr),
+		Out: c.out, Err: c.err, OutColor: color(c.Stdout), ErrColor: color(c.Stderr),
 		Live: live, Size: c.size,
 		JSON: o.logFormat == "json", Level: level,
 		Test: c.verb.name == "test", TestOutput: o.testOutput, ShowResult: o.showResult,
@@ -252,6 +301,7 @@ func (c *command) open(ctx context.Context) (Engine, error) {
 		Jobs:           o.jobs,
 		KeepGoing:      o.keepGoing,
 		LockfileMode:   o.lockfileMode,
+		SymlinkPrefix:  o.symlinkPrefix,
 		ExecutionLog:   c.path(o.executionLog),
 		Version:        c.Version,
 	})

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"syscall"
 
 	"gorules/cmd/gorules/internal/workspace"
 	"gorules/executor"
@@ -21,19 +24,28 @@ func withHint(err error, hint string) error {
 	return diag.Wrap(diag.Position{}, err, err.Error()).WithHint(hint)
 }
 
-// exitCode gives the process's exit code for what a verb returned. It is the
-// only place that does; `gorules help exit-codes` documents it.
-func exitCode(err error) int {
+// brokenPipe is the exit code where nobody reads what gorules says any more: a
+// shell gives the same one for a program that SIGPIPE ended, as it does git.
+const brokenPipe = 128 + int(syscall.SIGPIPE)
+
+// exitCode gives the process's exit code for what a verb returned. It and
+// report are the only places that do; `gorules help exit-codes` documents it.
+func (c *command) exitCode(err error) int {
 	var ours *executor.Error
+	var system syscall.Errno
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &ours) && ours.Kind == executor.AnalysisFailed && slices.Contains(building, c.verb.name):
+		return int(executor.BuildFailed) // as in Bazel, where 7 belongs to questions
 	case errors.As(err, &ours):
 		return int(ours.Kind)
 	case errors.Is(err, context.Canceled):
 		return int(executor.Interrupted)
 	case errors.Is(err, workspace.ErrNotFound):
 		return int(executor.BadCommandLine)
+	case errors.As(err, &system):
+		return int(executor.Environment)
 	}
 	return int(executor.Internal)
 }
@@ -44,22 +56,27 @@ var exitCodes = []struct {
 	text string
 }{
 	{0, "everything that was asked for succeeded"},
-	{int(executor.BuildFailed), "the build failed"},
+	{int(executor.BuildFailed), "the build failed; in build, test and run also: a BUILD file or a rule is wrong"},
 	{int(executor.BadCommandLine), "the command line, an rc file or the current folder is wrong"},
 	{int(executor.TestsFailed), "the build succeeded, and a test failed or timed out"},
 	{int(executor.NoTests), "the build succeeded, and there were no tests"},
 	{int(executor.RunFailed), "the program of `run` could not be started; otherwise its own code is passed on"},
-	{int(executor.AnalysisFailed), "a BUILD file, a rule or a query is wrong"},
+	{int(executor.AnalysisFailed), "outside build, test and run: a query, a BUILD file or a rule is wrong"},
 	{int(executor.Interrupted), "interrupted"},
-	{int(executor.Environment), "something of this machine is missing or refused"},
-	{int(executor.Internal), "an error in gorules itself"},
+	{int(executor.Environment), "something of this machine is missing or refused, or standard output could not be written"},
+	{int(executor.Internal), "a bug in gorules"},
+	{brokenPipe, "nobody reads the output any more"},
 }
 
-// diagnosis renders err for the user; ok is false where it was already shown.
-func diagnosis(err error) (d event.Diagnostic, ok bool) {
+// diagnosis renders err for the user; ok is false where there is nothing to show,
+// or it was already shown.
+func (c *command) diagnosis(err error) (d event.Diagnostic, ok bool) {
 	var ours *executor.Error
-	if errors.As(err, &ours) && ours.Reported {
+	if err == nil || errors.As(err, &ours) && ours.Reported {
 		return d, false
+	}
+	if c.exitCode(err) == int(executor.Internal) {
+		return event.Diagnostic{Severity: event.Error, Text: c.bugReport(err)}, true
 	}
 	if errors.Is(err, context.Canceled) {
 		return event.Diagnostic{Severity: event.Error, Text: "interrupted"}, true
@@ -71,4 +88,11 @@ func diagnosis(err error) (d event.Diagnostic, ok bool) {
 func described(err error) event.Diagnostic {
 	e := diag.Of(err)
 	return event.Diagnostic{Severity: event.Error, Position: e.Position(), Text: e.Text(), Hint: e.Hint()}
+}
+
+// bugReport says that err should not be, and everything that is of use to whoever
+// is to repair it. A panic tells by itself where it happened.
+func (c *command) bugReport(err error) string {
+	return fmt.Sprintf("this is a bug in gorules; please report it with the text below\n%v\n`gorules %s` of %s",
+		err, c.verb.name, strings.Join(c.release(), ", "))
 }

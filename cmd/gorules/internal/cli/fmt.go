@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"gorules/cmd/gorules/internal/starfmt"
+	"gorules/cmd/gorules/internal/ui"
 	"gorules/cmd/gorules/internal/workspace"
 	"gorules/executor"
 	"gorules/executor/event"
@@ -85,9 +86,9 @@ func runFmt(ctx context.Context, c *command) error {
 	}
 	switch {
 	case broken > 0:
-		return &executor.Error{Kind: executor.BuildFailed, Err: fmt.Errorf("%d of %d files have a syntax error", broken, len(files)), Reported: true}
+		return &executor.Error{Kind: executor.BuildFailed, Err: fmt.Errorf("a syntax error in %d of %s", broken, ui.Plural(len(files), "file")), Reported: true}
 	case changed > 0 && c.opts.fmtMode != "fix":
-		c.console.Diagnose(event.Diagnostic{Severity: event.Error, Text: fmt.Sprintf("%d of %d files are not formatted", changed, len(files)), Hint: "run `gorules fmt`"})
+		c.console.Diagnose(event.Diagnostic{Severity: event.Error, Text: fmt.Sprintf("%d of %s not formatted", changed, ui.Plural(len(files), "file")), Hint: "run `gorules fmt`"})
 		return &executor.Error{Kind: executor.BuildFailed, Err: fmt.Errorf("not formatted"), Reported: true}
 	}
 	return nil

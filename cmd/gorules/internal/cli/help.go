@@ -342,14 +342,21 @@ func wrap(text, by string, width int) string {
 }
 
 func runVersion(_ context.Context, c *command) error {
-	c.say("gorules %s\n", c.Version)
+	for _, line := range c.release() {
+		c.say("%s\n", line)
+	}
+	return nil
+}
+
+// release says which gorules this is.
+func (a *App) release() []string {
+	lines := []string{"gorules " + a.Version}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
-				c.say("commit: %s\n", s.Value)
+				lines = append(lines, "commit: "+s.Value)
 			}
 		}
 	}
-	c.say("go: %s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return nil
+	return append(lines, fmt.Sprintf("go: %s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gorules/cmd/gorules/internal/cargoinit"
+	"gorules/cmd/gorules/internal/ui"
 	"gorules/executor"
 	"gorules/executor/diag"
 )
@@ -75,10 +76,7 @@ func (c *command) sayProject(p *cargoinit.Project) {
 		if p.Package != "" {
 			n++
 		}
-		kind = fmt.Sprintf("Cargo workspace, %d members", n)
-		if n == 1 {
-			kind = "Cargo workspace, 1 member"
-		}
+		kind = "Cargo workspace, " + ui.Plural(n, "member")
 	}
 	name := p.PackageName()
 	c.say("found  %s; its target is :%s (%s)\n", kind, name.Name, name.Why)
@@ -94,10 +92,7 @@ func (c *command) contents(p *cargoinit.Project, file string) string {
 	}
 	crates := "the crates of Cargo.lock"
 	if p.Locked {
-		crates = fmt.Sprintf("%d crates of Cargo.lock", p.Crates)
-		if p.Crates == 1 {
-			crates = "1 crate of Cargo.lock"
-		}
+		crates = ui.Plural(p.Crates, "crate") + " of Cargo.lock"
 	}
 	return rust + ", the host's C toolchain, " + crates
 }

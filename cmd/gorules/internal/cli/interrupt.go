@@ -11,8 +11,8 @@ import (
 	"gorules/executor"
 )
 
-// interrupts turns the first SIGINT or SIGTERM into the end of a context, and
-// the second into the end of the process.
+// interrupts turns the first SIGINT, SIGTERM or SIGHUP into the end of a context,
+// and the second into the end of the process.
 type interrupts struct {
 	signals chan os.Signal
 	done    chan struct{}
@@ -25,7 +25,11 @@ type interrupts struct {
 func watchInterrupts(parent context.Context, c *command) (context.Context, *interrupts) {
 	ctx, cancel := context.WithCancel(parent)
 	n := &interrupts{signals: make(chan os.Signal, 2), done: make(chan struct{}), cancel: cancel}
-	signal.Notify(n.signals, syscall.SIGINT, syscall.SIGTERM)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // nohup, and shells that start something in the background
+			signal.Notify(n.signals, s)
+		}
+	}
 	go func() {
 		select {
 		case <-n.signals:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type options struct {
 	jobs                      int
 	keepGoing                 bool
 	lockfileMode              string
+	symlinkPrefix             string
 	executionLog              string
 
 	// rendering
@@ -60,8 +62,8 @@ type options struct {
 func defaults() *options {
 	return &options{
 		systemRC: true, homeRC: true, localRC: true,
-		lockfileMode: "update",
-		logLevel:     "info", logFormat: "text", color: "auto", curses: "auto",
+		lockfileMode: "update", symlinkPrefix: "gorules-",
+		logLevel: "info", logFormat: "text", color: "auto", curses: "auto",
 		showResult:   50,
 		testOutput:   "errors",
 		cacheResults: true,
@@ -92,6 +94,8 @@ func (o *options) table() *flags.Table {
 			Help: "Everything that gorules keeps outside the workspace. Default: gorules in the XDG cache directory."},
 		{Name: "lockfile_mode", Arg: "update|error", Verbs: engined, Value: flags.Enum(&o.lockfileMode, "update", "error"),
 			Help: "Whether gorules.lock may get new lines (update), or must already hold every fact (error, for CI). A contradiction always fails."},
+		{Name: "symlink_prefix", Arg: "PREFIX", Verbs: []string{"build", "test", "run", "clean", "info"}, Value: flags.String(&o.symlinkPrefix),
+			Help: "What the names of the links to outputs (bin, testlogs) begin with; it may hold folders of the workspace. / makes no links: the outputs are shown at their real places."},
 		{Name: "execution_log_json_file", Arg: "FILE", Verbs: building, Value: flags.String(&o.executionLog),
 			Help: "Write one JSON object an action, also for those served from a cache, in the fields of Bazel's SpawnExec."},
 
@@ -196,6 +200,9 @@ func (o *options) check() error {
 				return badLine("--%s=%s: expected NAME or NAME=VALUE", list.flag, v)
 			}
 		}
+	}
+	if p := o.symlinkPrefix; p != "/" && (p == "" || !filepath.IsLocal(p+"bin")) {
+		return badLine("--symlink_prefix=%s: expected how names inside the workspace begin, such as gorules- or out/, or / for no links", p)
 	}
 	for _, s := range o.testSizes {
 		switch strings.TrimPrefix(s, "-") {

@@ -48,6 +48,7 @@ func runRun(ctx context.Context, c *command) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	c.console.End(0)
 	env := setenv(c.Environ, append(spec.Env,
 		"BUILD_WORKSPACE_DIRECTORY="+c.ws.Root,
 		"BUILD_WORKING_DIRECTORY="+c.Dir))

@@ -38,7 +38,10 @@ func (c *command) patterns() ([]label.Pattern, error) {
 	positive := false
 	for i, t := range texts {
 		p, err := label.ParsePattern(strings.TrimPrefix(t, "+"), c.ws.Package)
-		if err != nil {
+		switch {
+		case err != nil && strings.HasPrefix(t, "-"):
+			return nil, withHint(badLine("%w", err), "program arguments go to `gorules run TARGET -- ARG...`, those of tests to --test_arg=ARG")
+		case err != nil:
 			return nil, badLine("%w", err)
 		}
 		list[i] = p
@@ -126,4 +129,4 @@ func (a *App) hasenv(name string) bool {
 }
 
 // say writes a result to standard output.
-func (c *command) say(format string, args ...any) { fmt.Fprintf(c.Stdout, format, args...) }
+func (c *command) say(format string, args ...any) { fmt.Fprintf(c.out, format, args...) }

@@ -19,7 +19,7 @@ func topicNames() []string {
 func topics() []topic {
 	var codes strings.Builder
 	for _, e := range exitCodes {
-		fmt.Fprintf(&codes, "  %2d  %s\n", e.code, e.text)
+		fmt.Fprintf(&codes, " %3d  %s\n", e.code, e.text)
 	}
 	return []topic{
 		{"target-syntax", "how targets are named", targetTopic},
@@ -48,7 +48,8 @@ current folder.
 
 A target with tags = ["manual"] is left out of :all and ... . Where no target is
 given, ... is meant, and that is printed. --target_pattern_file=FILE reads
-patterns from a file.`
+patterns from a file. What is taken away must exist: words after -- that begin
+with a dash are such patterns, except those of gorules run.`
 
 const rcTopic = `
 gorules reads flags from these files, later ones winning over earlier ones and
@@ -82,6 +83,12 @@ error. With run, standard output belongs to the program alone.
 On a terminal a status line is redrawn at most ten times a second, with a line
 for each action that runs for more than a second. Elsewhere a line of status is
 written every ten seconds. --color, --curses and NO_COLOR change that.
+
+The last line says what a command came to; it begins with PASSED, BUILT or
+UP-TO-DATE where the exit code is 0, and with FAILED otherwise. NOT ATTEMPTED is a
+target of which nothing was begun, because something else failed first (-k goes
+on). NOT ANALYZED is one that -k passed over because its BUILD file or rule, or
+one that it depends on, is wrong.
 
   --test_output=errors    the text of failed tests (default); or summary, all
   --verbose_failures      the command line of an action that failed

@@ -68,6 +68,7 @@ type Console struct {
 	drawn    []string // lines of the live view that are on the screen now
 	said     time.Time
 	targets  []event.TargetDone
+	ended    *event.Finished
 	errors   int // that were shown
 }
 
@@ -112,6 +113,17 @@ func (c *Console) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.erase()
+}
+
+// End shows the last line of a build or test, if there was one: what it came to.
+// It is good news only where the process's exit code is 0.
+func (c *Console) End(code int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		c.verdict(*c.ended, code)
+		c.ended = nil
+	}
 }
 
 // Errors returns how many errors were shown so far.
@@ -188,7 +200,7 @@ func (c *Console) print(w io.Writer, color bool, text string) {
 		text += "\n"
 	}
 	c.erase()
-	io.WriteString(w, sanitize(text, color)) // a closed pipe is found out by exit code, not here
+	io.WriteString(w, sanitize(text, color)) // a writer that fails is its owner's matter
 }
 
 func (c *Console) printErr(text string) { c.print(c.cfg.Err, c.cfg.ErrColor, text) }

@@ -25,12 +25,12 @@ func bad(s event.Status) bool {
 
 // target shows a test's text when the mode of --test_output wants it.
 func (c *Console) target(t event.TargetDone) {
-	if bad(t.Status) {
+	if bad(t.Status) || t.Status == event.NotAnalyzed {
 		c.errors++
 	}
 	if c.cfg.JSON {
 		e := c.log.Info()
-		if bad(t.Status) {
+		if bad(t.Status) || t.Status == event.NotAnalyzed {
 			e = c.log.Error()
 		}
 		e.Str("event", "target").Stringer("target", t.Target).Str("kind", t.Kind).Str("status", string(t.Status)).
@@ -76,42 +76,44 @@ func (c *Console) readLog(path string) string {
 	return string(data)
 }
 
-// finished shows the last block: a line for each target, the counts, the verdict.
+// finished shows a line for each target, and the counts. The verdict waits for End.
 func (c *Console) finished(f event.Finished) {
 	c.phase, c.progress = "", event.Progress{}
+	c.ended = &f
 	c.printOut(table(c.shown(), paint(c.cfg.OutColor)))
-	verdict, ok := c.verdict(f)
-	if c.cfg.JSON {
-		c.log.Info().Str("event", "finished").Bool("ok", ok).Float64("seconds", f.Wall.Seconds()).Int("processes", f.Processes).
-			Interface("by_runner", f.ByRunner).Int("targets", f.Targets).Int("tests", f.Tests).Int("failed", f.Failed).Msg(verdict)
-		return
-	}
-	if f.Processes > 0 || !f.UpToDate {
+	if !c.cfg.JSON && (f.Processes > 0 || !f.UpToDate) {
 		c.log.Info().Msg(processes(f))
 	}
+}
+
+// verdict shows the last line.
+func (c *Console) verdict(f event.Finished, code int) {
+	text := c.sum(f, code == 0)
+	if c.cfg.JSON {
+		c.log.Info().Str("event", "finished").Bool("ok", code == 0).Int("exit_code", code).Float64("seconds", f.Wall.Seconds()).
+			Int("processes", f.Processes).Interface("by_runner", f.ByRunner).Int("targets", f.Targets).Int("tests", f.Tests).
+			Int("failed", f.Failed).Int("not_attempted", f.NotAttempted).Int("not_analyzed", f.NotAnalyzed).Msg(text)
+		return
+	}
 	p := paint(c.cfg.ErrColor)
-	if ok {
-		c.printErr(p.green(verdict))
+	if code == 0 {
+		c.printErr(p.green(text))
 	} else {
-		c.printErr(p.red(verdict))
+		c.printErr(p.red(text))
 	}
 }
 
 // shown leaves out lines of built targets where there are too many to read.
-// What failed, and every test, is always shown.
+// Everything that did not go well, and every test, is always shown.
 func (c *Console) shown() []event.TargetDone {
-	built := 0
-	for _, t := range c.targets {
-		if !t.Test && !bad(t.Status) {
-			built++
-		}
+	built := func(t event.TargetDone) bool {
+		return !t.Test && !bad(t.Status) && t.Status != event.NotAttempted && t.Status != event.NotAnalyzed
 	}
-	if built <= c.cfg.ShowResult {
+	others := slices.DeleteFunc(slices.Clone(c.targets), built)
+	if len(c.targets)-len(others) <= c.cfg.ShowResult {
 		return c.targets
 	}
-	return slices.DeleteFunc(slices.Clone(c.targets), func(t event.TargetDone) bool {
-		return !t.Test && !bad(t.Status)
-	})
+	return others
 }
 
 // maxLabel bounds the first column: one long label must not push the others away.
@@ -175,7 +177,11 @@ func table(targets []event.TargetDone, p paint) string {
 
 // timed reports whether a target's line ends with the time it took.
 func timed(t event.TargetDone) bool {
-	return (t.Test || t.Status == event.Failed) && t.Status != event.NotBuilt && t.Status != event.Skipped
+	switch t.Status {
+	case event.NotBuilt, event.NotAttempted, event.NotAnalyzed, event.Skipped:
+		return false
+	}
+	return t.Test || t.Status == event.Failed
 }
 
 // shownStatus is "" for what was simply built: its paths say enough.
@@ -188,7 +194,7 @@ func shownStatus(t event.TargetDone) string {
 
 func colorStatus(s event.Status, p paint, text string) string {
 	switch {
-	case bad(s):
+	case bad(s), s == event.NotAnalyzed:
 		return p.red(text)
 	case s == event.Passed:
 		return p.green(text)
@@ -229,15 +235,15 @@ func processes(f event.Finished) string {
 	for i, name := range names {
 		parts[i] = fmt.Sprintf("%d %s", f.ByRunner[name], name)
 	}
-	text := plural(f.Processes, "process")
+	text := Plural(f.Processes, "process")
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}
 	return text + "."
 }
 
-// verdict is the last line, and whether it is good news.
-func (c *Console) verdict(f event.Finished) (string, bool) {
+// sum says in one line what the command came to.
+func (c *Console) sum(f event.Finished, ok bool) string {
 	tests, failedTests, failedTargets := 0, 0, 0
 	for _, t := range c.targets {
 		switch {
@@ -251,18 +257,35 @@ func (c *Console) verdict(f event.Finished) (string, bool) {
 		}
 	}
 	tests = max(tests, f.Tests)
+	checks := c.cfg.Test && tests > 0
 	in := " in " + total(f.Wall)
 	switch {
-	case failedTests > 0 && failedTargets > 0:
-		return fmt.Sprintf("FAILED %d of %s, and %s not built%s", failedTests, plural(tests, "check"), plural(failedTargets, "target"), in), false
-	case failedTests > 0:
-		return fmt.Sprintf("FAILED %d of %s%s", failedTests, plural(tests, "check"), in), false
-	case failedTargets > 0 || f.Failed > 0:
-		return fmt.Sprintf("FAILED %d of %s%s", max(failedTargets, f.Failed), plural(max(f.Targets, failedTargets, f.Failed), "target"), in), false
-	case c.cfg.Test && tests > 0:
-		return fmt.Sprintf("PASSED %s%s", plural(tests, "check"), in), true
+	case !ok:
+	case checks:
+		return "PASSED " + Plural(tests, "check") + in
 	case f.UpToDate:
-		return fmt.Sprintf("UP-TO-DATE %s%s", plural(f.Targets, "target"), in), true
+		return "UP-TO-DATE " + Plural(f.Targets, "target") + in
+	default:
+		return "BUILT " + Plural(f.Targets, "target") + in
 	}
-	return fmt.Sprintf("BUILT %s%s", plural(f.Targets, "target"), in), true
+	failedTargets = max(failedTargets, f.Failed-failedTests)
+	var parts []string
+	switch {
+	case failedTests+failedTargets+f.NotAttempted+f.NotAnalyzed == 0:
+		return "FAILED" + in // for a reason that was said, and that is no target's
+	case checks:
+		parts = append(parts, fmt.Sprintf("%d of %s", failedTests, Plural(tests, "check")))
+		if failedTargets > 0 {
+			parts = append(parts, Plural(failedTargets, "target")+" not built")
+		}
+	case f.Targets+failedTargets > 0:
+		parts = append(parts, fmt.Sprintf("%d of %s", failedTargets, Plural(max(f.Targets, failedTargets), "target")))
+	}
+	if f.NotAttempted > 0 {
+		parts = append(parts, fmt.Sprintf("%d not attempted", f.NotAttempted))
+	}
+	if f.NotAnalyzed > 0 {
+		parts = append(parts, fmt.Sprintf("%d not analyzed", f.NotAnalyzed))
+	}
+	return "FAILED " + strings.Join(parts, ", ") + in
 }

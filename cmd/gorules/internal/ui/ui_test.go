@@ -77,7 +77,8 @@ func gate() []event.Event {
 	}
 }
 
-func render(t *testing.T, cfg ui.Config, events []event.Event) string {
+// render gives what is shown of a command that ends with the exit code.
+func render(t *testing.T, cfg ui.Config, code int, events []event.Event) string {
 	t.Helper()
 	var out buffer
 	cfg.Out, cfg.Err = &out, &out
@@ -85,44 +86,69 @@ func render(t *testing.T, cfg ui.Config, events []event.Event) string {
 	for _, e := range events {
 		c.Event(e)
 	}
+	c.End(code)
 	c.Close()
 	return out.String()
 }
 
 func TestSummary(t *testing.T) {
 	cfg := ui.Config{Test: true, TestOutput: "errors", ShowResult: 50, Level: zerolog.InfoLevel}
-	golden(t, "gate", render(t, cfg, gate()))
+	golden(t, "gate", render(t, cfg, 3, gate()))
 	cfg.OutColor, cfg.ErrColor = true, true
-	golden(t, "gate_color", render(t, cfg, gate()))
+	golden(t, "gate_color", render(t, cfg, 3, gate()))
 	cfg.OutColor, cfg.ErrColor = false, false
 	cfg.ShowResult, cfg.TestOutput = 1, "summary"
-	golden(t, "gate_short", render(t, cfg, gate()))
+	golden(t, "gate_short", render(t, cfg, 3, gate()))
 }
 
 func TestVerdict(t *testing.T) {
 	l := label.Label{Name: "x"}
+	done := func(name string, test bool, s event.Status) event.TargetDone {
+		return event.TargetDone{Target: label.Label{Name: name}, Test: test, Status: s, Wall: time.Second}
+	}
 	tests := []struct {
 		name   string
 		test   bool
+		code   int
 		events []event.Event
 		want   string
 	}{
-		{"built", false, []event.Event{event.TargetDone{Target: l, Status: event.Built}, event.Finished{Wall: 75 * time.Second, Targets: 1, Processes: 1, ByRunner: map[string]int{"internal": 1}}},
+		{"built", false, 0, []event.Event{event.TargetDone{Target: l, Status: event.Built}, event.Finished{Wall: 75 * time.Second, Targets: 1, Processes: 1, ByRunner: map[string]int{"internal": 1}}},
 			"//:x  built\nINFO: 1 process: 1 internal.\nBUILT 1 target in 1:15\n"},
-		{"no-op", false, []event.Event{event.Finished{Wall: 30 * time.Millisecond, Targets: 2, Processes: 3, ByRunner: map[string]int{"up to date": 3}, UpToDate: true}},
+		{"no-op", false, 0, []event.Event{event.Finished{Wall: 30 * time.Millisecond, Targets: 2, Processes: 3, ByRunner: map[string]int{"up to date": 3}, UpToDate: true}},
 			"INFO: 3 processes: 3 up to date.\nUP-TO-DATE 2 targets in 30 ms\n"},
-		{"hits first", false, []event.Event{event.Finished{Wall: time.Hour + time.Second, Targets: 2, Processes: 9, ByRunner: map[string]int{"linux-sandbox": 2, "internal": 3, "remote cache hit": 1, "disk cache hit": 3, "unused": 0}}},
+		{"hits first", false, 0, []event.Event{event.Finished{Wall: time.Hour + time.Second, Targets: 2, Processes: 9, ByRunner: map[string]int{"linux-sandbox": 2, "internal": 3, "remote cache hit": 1, "disk cache hit": 3, "unused": 0}}},
 			"INFO: 9 processes: 3 disk cache hit, 1 remote cache hit, 3 internal, 2 linux-sandbox.\nBUILT 2 targets in 1:00:01\n"},
-		{"not built", true, []event.Event{event.TargetDone{Target: l, Status: event.Failed, Wall: time.Second}, event.TargetDone{Target: label.Label{Name: "t"}, Test: true, Status: event.NotBuilt}, event.Finished{Wall: time.Second, Targets: 2, Tests: 1, Failed: 2}},
-			"//:x  FAILED         1.0 s\n//:t  NOT BUILT\nINFO: 0 processes.\nFAILED 1 of 1 check, and 1 target not built in 0:01\n"},
-		{"cached", true, []event.Event{event.TargetDone{Target: l, Test: true, Cached: true, Status: event.Passed, Summary: "3 tests", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
+		{"not built", true, 1, []event.Event{done("x", false, event.Failed), done("t", true, event.NotBuilt), event.Finished{Wall: time.Second, Targets: 2, Tests: 1, Failed: 2}},
+			"//:x  FAILED         1.0 s\n//:t  NOT BUILT\nINFO: 0 processes.\nFAILED 1 of 1 check, 1 target not built in 0:01\n"},
+		{"not attempted", true, 1, []event.Event{done("x", false, event.Failed), done("y", false, event.NotAttempted), done("t", true, event.NotAttempted),
+			event.Finished{Wall: time.Second, Targets: 3, Tests: 1, Failed: 1, NotAttempted: 2}},
+			"//:x  FAILED             1.0 s\n//:y  NOT ATTEMPTED\n//:t  NOT ATTEMPTED\nINFO: 0 processes.\nFAILED 0 of 1 check, 1 target not built, 2 not attempted in 0:01\n"},
+		{"not attempted by build", false, 1, []event.Event{done("x", false, event.Failed), done("y", false, event.NotAttempted), done("z", false, event.Built),
+			event.Finished{Wall: time.Second, Targets: 3, Failed: 1, NotAttempted: 1}},
+			"//:x  FAILED             1.0 s\n//:y  NOT ATTEMPTED\n//:z  built\nINFO: 0 processes.\nFAILED 1 of 3 targets, 1 not attempted in 0:01\n"},
+		{"some of everything", true, 1, []event.Event{done("a", true, event.Passed), done("b", true, event.Failed), done("c", true, event.NotAttempted),
+			event.Finished{Wall: time.Second, Targets: 3, Tests: 3, Failed: 1, NotAttempted: 1, NotAnalyzed: 2}},
+			"//:a  PASSED             1.0 s\n//:b  FAILED             1.0 s\n//:c  NOT ATTEMPTED\nINFO: 0 processes.\nFAILED 1 of 3 checks, 1 not attempted, 2 not analyzed in 0:01\n"},
+		{"a check passed, another target was not analyzed", true, 1, []event.Event{done("x", true, event.Passed), event.Finished{Wall: time.Second, Targets: 1, Tests: 1, NotAnalyzed: 1}},
+			"//:x  PASSED      1.0 s\nINFO: 0 processes.\nFAILED 0 of 1 check, 1 not analyzed in 0:01\n"},
+		{"one was built, another not analyzed", false, 1, []event.Event{done("x", false, event.Built), event.Finished{Wall: time.Second, Targets: 1, NotAnalyzed: 1}},
+			"//:x  built\nINFO: 0 processes.\nFAILED 0 of 1 target, 1 not analyzed in 0:01\n"},
+		{"all passed, and yet it failed", true, 36, []event.Event{done("x", true, event.Passed), event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
+			"//:x  PASSED      1.0 s\nINFO: 0 processes.\nFAILED in 0:01\n"},
+		{"a stored failure", true, 3, []event.Event{done("x", true, event.Failed), event.Finished{Wall: time.Millisecond, Targets: 1, Tests: 1, Failed: 1, UpToDate: true}},
+			"//:x  FAILED      1.0 s\nFAILED 1 of 1 check in 1 ms\n"},
+		{"nothing was analyzed", false, 1, []event.Event{done("x", false, event.NotAnalyzed), event.Finished{Wall: time.Second, NotAnalyzed: 2}},
+			"//:x  NOT ANALYZED\nINFO: 0 processes.\nFAILED 2 not analyzed in 0:01\n"},
+		{"nothing was counted", false, 8, nil, ""},
+		{"cached", true, 0, []event.Event{event.TargetDone{Target: l, Test: true, Cached: true, Status: event.Passed, Summary: "3 tests", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
 			"//:x  PASSED  3 tests; cached    1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
-		{"passed with warnings", true, []event.Event{event.TargetDone{Target: l, Test: true, Status: event.Passed, Text: "warning: unused\n", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
+		{"passed with warnings", true, 0, []event.Event{event.TargetDone{Target: l, Test: true, Status: event.Passed, Text: "warning: unused\n", Wall: time.Second}, event.Finished{Wall: time.Second, Targets: 1, Tests: 1}},
 			"==== //:x PASSED ====\nwarning: unused\n//:x  PASSED      1.0 s\nINFO: 0 processes.\nPASSED 1 check in 0:01\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := render(t, ui.Config{Test: test.test, ShowResult: 9, Level: zerolog.InfoLevel}, test.events)
+			got := render(t, ui.Config{Test: test.test, ShowResult: 9, Level: zerolog.InfoLevel}, test.code, test.events)
 			if d := cmp.Diff(test.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
@@ -133,7 +159,7 @@ func TestVerdict(t *testing.T) {
 // A long label must not push the columns of all others away.
 func TestSummaryColumns(t *testing.T) {
 	long := label.Label{Package: strings.Repeat("very/long/", 8) + "path", Name: "test"}
-	got := render(t, ui.Config{Test: true, ShowResult: 9, Level: zerolog.ErrorLevel}, []event.Event{
+	got := render(t, ui.Config{Test: true, ShowResult: 9, Level: zerolog.ErrorLevel}, 3, []event.Event{
 		event.TargetDone{Target: long, Test: true, Status: event.Passed, Wall: time.Second},
 		event.TargetDone{Target: label.Label{Name: "größe_日本"}, Test: true, Status: event.TimedOut, Summary: "日本", Wall: time.Second},
 		event.TargetDone{Target: label.Label{Name: "x"}, Test: true, Status: event.Passed, Summary: "ok", Wall: time.Second},
@@ -150,7 +176,7 @@ func TestDiagnostics(t *testing.T) {
 	d := func(line, column int) event.Event {
 		return event.Diagnostic{Severity: event.Error, Position: diag.Position{File: "BUILD", Line: line, Column: column}, Text: "bad", Hint: "one\ntwo"}
 	}
-	got := render(t, ui.Config{Root: dir, Level: zerolog.InfoLevel}, []event.Event{
+	got := render(t, ui.Config{Root: dir, Level: zerolog.InfoLevel}, 1, []event.Event{
 		d(2, 12), d(4, 1), d(4, 5), d(4, 99), d(3, 1), d(9, 1), d(0, 0),
 		event.Diagnostic{Severity: event.Warning, Position: diag.Position{File: "none", Line: 1}, Text: "first line\ndetail\n  more"},
 		event.Diagnostic{Severity: event.Info, Text: "note"},
@@ -200,6 +226,7 @@ func TestJSONIsOneRecordALine(t *testing.T) {
 		c.Event(e)
 	}
 	c.Event(event.ActionFailed{Owner: label.Label{Name: "x"}, Mnemonic: "Rustc", Reason: "exit code 1", Stderr: "a\nb"})
+	c.End(3)
 	c.Close()
 	lines := strings.Split(strings.TrimSpace(err.String()), "\n")
 	if len(lines) != 9 {
@@ -323,6 +350,7 @@ func TestLiveView(t *testing.T) {
 		"    and 8 more")
 
 	c.Event(event.Finished{Wall: 5 * time.Second, Targets: 1, Processes: 1, ByRunner: map[string]int{"linux-sandbox": 1}})
+	c.End(0)
 	c.Close()
 	got := screenOf(t, out.String(), columns)
 	if d := cmp.Diff([]string{"warning: x", "INFO: 1 process: 1 linux-sandbox.", "BUILT 1 target in 0:05", ""}, got); d != "" {
