@@ -152,7 +152,7 @@ func (c *Command) Execute(ctx context.Context) (*resume.Program, error) {
 	report, runErr := c.Graph(ctx, c.goals(), c.Narrator)
 	story, err := c.Narrator.Close()
 	if err = errors.Join(runErr, err); err != nil {
-		return nil, c.brokenOff(ctx, report, err)
+		return nil, c.brokenOff(ctx, err)
 	}
 	results, err := c.results(ctx, report, story)
 	if err != nil {

@@ -97,21 +97,14 @@ func (c *Command) tell(results []*result, story *narrate.Story) {
 
 // brokenOff ends a command whose graph a tool's error, or the user, broke off.
 // No verdict of an earlier command is left to be taken for this one's.
-func (c *Command) brokenOff(ctx context.Context, report *schedule.Report, cause error) error {
+func (c *Command) brokenOff(ctx context.Context, cause error) error {
 	for _, w := range c.wanted {
-		if !w.judged {
-			continue
-		}
-		if w.Verdict != nil {
-			if _, err := report.Value(w.Verdict); err == nil {
-				continue // it was judged, the same as before
-			}
-		}
-		if err := c.Layout.Target(w.Label, layout.Results).Done(); err != nil {
+		if w.judged && c.Layout.Target(w.Label, layout.Results).Done() != nil {
 			break // what broke the command off also keeps it from tidying
 		}
 	}
-	_ = c.Layout.Close() // the next command only removes less
+	// Without these the next command only does more than it need.
+	_, _ = c.Layout.Close(), c.Memory.Forget(c.Key)
 	return c.classified(ctx, cause)
 }
 
