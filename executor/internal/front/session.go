@@ -112,6 +112,7 @@ func (o Options) Repositories(files func(name, root string, immutable bool) load
 		Env:        environ(),
 		Lockfile:   repo.LockfileMode(o.Lockfile),
 		Files:      files,
+		Lock:       o.Lock,
 		Sink:       o.Sink,
 		Print:      o.print,
 	})

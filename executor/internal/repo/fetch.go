@@ -34,11 +34,17 @@ func (r *Repositories) fetch(ctx context.Context, d *declaration) (*loading.View
 	if err != nil {
 		return nil, err
 	}
-	if src, err := os.ReadFile(r.marker(d.repo)); err == nil {
-		if f, err := decodeFacts(src); err == nil && f.m[factID{factKey, ""}] == key && r.stale(f) == "" {
-			if _, err := os.Stat(r.dir(d.repo)); err == nil {
-				return r.fetchedView(d.repo, f), nil
-			}
+	if f := r.current(d.repo, key); f != nil {
+		return r.fetchedView(d.repo, f), nil
+	}
+	if r.opts.Lock != nil {
+		unlock, err := r.opts.Lock(ctx, d.repo)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+		if f := r.current(d.repo, key); f != nil { // another process has just fetched it
+			return r.fetchedView(d.repo, f), nil
 		}
 	}
 	f, err := r.runRule(ctx, d, key)
@@ -46,6 +52,23 @@ func (r *Repositories) fetch(ctx context.Context, d *declaration) (*loading.View
 		return nil, err
 	}
 	return r.fetchedView(d.repo, f), nil
+}
+
+// current returns the facts of a repository that is as its marker says; nil if
+// it has to be fetched.
+func (r *Repositories) current(repo, key string) *facts {
+	src, err := os.ReadFile(r.marker(repo))
+	if err != nil {
+		return nil
+	}
+	f, err := decodeFacts(src)
+	if err != nil || f.m[factID{factKey, ""}] != key || r.stale(f) != "" {
+		return nil
+	}
+	if _, err := os.Stat(r.dir(repo)); err != nil {
+		return nil
+	}
+	return f
 }
 
 func (r *Repositories) fetchedView(repo string, f *facts) *loading.View {

@@ -63,6 +63,10 @@ type Options struct {
 	// caller can record reads; nil means loading.HostFiles.
 	Files func(repo, root string, immutable bool) loading.Files
 
+	// Lock, where not nil, is held while a repository is fetched, so that only one
+	// process does.
+	Lock func(ctx context.Context, repo string) (unlock func(), err error)
+
 	Sink  event.Sink                          // nil drops events
 	Print func(at diag.Position, text string) // of print(); nil drops it
 	Jobs  int                                 // repositories fetched at a time, BUILD files read at a time
