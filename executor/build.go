@@ -104,12 +104,12 @@ func (e *Engine) openBack(ctx context.Context, s *front.Session, c *command.Comm
 		return nil, exit.OfMachine("%w", err)
 	}
 	pool := sandbox.NewPool(e.opt.Jobs, sandbox.Options{})
-	local, err := run.NewLocal(run.LocalOptions{Root: e.root, Store: disk, Sources: s.Sources, Executor: pool})
+	local, err := run.NewLocal(run.LocalOptions{Root: e.root, Store: disk, Sources: s.Sources, Sandbox: pool})
 	if err != nil {
 		return nil, exit.OfMachine("%w", err)
 	}
 	store := worker.WithSources(disk, s.Sources.Blob)
-	cache := run.Complete(entries, disk)
+	cache := run.OnlyComplete(entries, disk)
 	w := &worker.Worker{
 		Store: store, Cache: cache, Sources: s.Sources,
 		Runner:   run.Once(run.Cached(local, cache)),

@@ -38,7 +38,7 @@ func Bind(s *Spec, r Resolver) (*Bound, error) {
 		Writable:  s.Writable,
 		Loopback:  s.Loopback,
 		NoSandbox: s.NoSandbox,
-		Stored:    s.ExitCode != nil,
+		AnyExit:   s.ExitCode != nil,
 		Spec:      s,
 	}
 	if b.Timeout == 0 {

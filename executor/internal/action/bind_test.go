@@ -264,7 +264,7 @@ func TestBoundOutputs(t *testing.T) {
 	f.spec.ExitCode = &action.Artifact{Path: "code"}
 	f.spec.Messages = &action.Messages{Early: map[*action.Artifact]map[string]string{f.out: {"$message_type": "artifact"}}}
 	b := f.bind(t)
-	if len(b.Outputs) != 2 || !b.Stored {
+	if len(b.Outputs) != 2 || !b.AnyExit {
 		t.Fatalf("%+v", b)
 	}
 	if o := b.Outputs[0]; o.Path != "/out/dir" || !o.Dir || !o.Optional || o.Link || o.Early != nil {

@@ -28,7 +28,7 @@ type Bound struct {
 	Writable  []string
 	Loopback  bool
 	NoSandbox bool
-	Stored    bool // a non-zero exit is a result, not a failure
+	AnyExit   bool // a non-zero exit is a result, not a failure
 
 	Spec *Spec // for messages to people; not part of the key
 }

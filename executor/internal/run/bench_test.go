@@ -17,10 +17,10 @@ import (
 	"gorules/executor/internal/tree"
 )
 
-// instant is an Executor that makes the outputs itself.
+// instant is a Sandbox that makes the outputs itself.
 type instant struct{}
 
-func (instant) Run(_ context.Context, p *sandbox.Plan) (sandbox.Result, error) {
+func (instant) Run(_ context.Context, p *sandbox.Process) (sandbox.Result, error) {
 	for _, m := range p.Mounts {
 		if m.Kind == sandbox.BindRW {
 			for _, n := range []string{"x.rmeta", "x.rlib"} {
@@ -87,10 +87,10 @@ func compiles(b *testing.B, s *cas.Disk, n, deps int) []*action.Bound {
 	return out
 }
 
-// idle is an Executor that does nothing.
+// idle is a Sandbox that does nothing.
 type idle struct{}
 
-func (idle) Run(context.Context, *sandbox.Plan) (sandbox.Result, error) {
+func (idle) Run(context.Context, *sandbox.Process) (sandbox.Result, error) {
 	return sandbox.Result{}, nil
 }
 
@@ -123,14 +123,14 @@ func BenchmarkLocalSandbox(b *testing.B) {
 	}
 }
 
-func benchmark(b *testing.B, e run.Executor, deps int, outputs ...string) {
+func benchmark(b *testing.B, e run.Sandbox, deps int, outputs ...string) {
 	ctx := context.Background()
 	root := b.TempDir()
 	s, err := cas.OpenDisk(filepath.Join(root, "store"), cas.DiskOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Executor: e})
+	l, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Sandbox: e})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func benchmark(b *testing.B, e run.Executor, deps int, outputs ...string) {
 			b.StopTimer()
 			l.Close()
 			os.RemoveAll(filepath.Join(root, "run", "trees"))
-			if l, err = run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Executor: e}); err != nil {
+			if l, err = run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Sandbox: e}); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()

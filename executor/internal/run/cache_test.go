@@ -24,7 +24,7 @@ func TestDiskCache(t *testing.T) {
 func TestComplete(t *testing.T) {
 	runtest.Cache(t, func(t *testing.T) (run.ActionCache, cas.Store) {
 		s := &cas.Memory{}
-		return run.Complete(diskCache(t, t.TempDir(), s), s), s
+		return run.OnlyComplete(diskCache(t, t.TempDir(), s), s), s
 	})
 }
 
@@ -124,10 +124,10 @@ func TestCompleteMisses(t *testing.T) {
 	root := t.TempDir()
 	s := &cas.Memory{}
 	b, _ := recorded(t, root, s)
-	if _, ok, err := run.Complete(diskCache(t, root, &cas.Memory{}), &cas.Memory{}).Lookup(ctx, b); ok || err != nil {
+	if _, ok, err := run.OnlyComplete(diskCache(t, root, &cas.Memory{}), &cas.Memory{}).Lookup(ctx, b); ok || err != nil {
 		t.Errorf("blobs are gone: found %v, error %v", ok, err)
 	}
-	if _, ok, _ := run.Complete(diskCache(t, root, s), s).Lookup(ctx, b); !ok {
+	if _, ok, _ := run.OnlyComplete(diskCache(t, root, s), s).Lookup(ctx, b); !ok {
 		t.Error("blobs are there: not found")
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"gorules/executor/internal/tree"
 )
 
-// Complete makes a hit of next a miss unless store has every blob it names. It
+// OnlyComplete makes a hit of next a miss unless store has every blob it names. It
 // belongs around every action cache: blobs and entries are lost separately.
 // Blobs once seen are not looked for again in the life of the decorator.
-func Complete(next ActionCache, store cas.Store) ActionCache {
+func OnlyComplete(next ActionCache, store cas.Store) ActionCache {
 	return &complete{next: next, store: store}
 }
 

@@ -19,13 +19,13 @@ func Judge(b *action.Bound, r Result) string {
 	switch {
 	case r.NotStarted != "":
 		return r.NotStarted
-	case r.TimedOut && !b.Stored:
+	case r.TimedOut && !b.AnyExit:
 		return fmt.Sprintf("timed out after %s", timeout(b))
 	case r.TimedOut:
 		return ""
-	case r.Signal != 0 && !b.Stored:
+	case r.Signal != 0 && !b.AnyExit:
 		return fmt.Sprintf("killed by signal %d", r.Signal)
-	case r.ExitCode != 0 && !b.Stored:
+	case r.ExitCode != 0 && !b.AnyExit:
 		return fmt.Sprintf("exit code %d", r.ExitCode)
 	}
 	var missing []string

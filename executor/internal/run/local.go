@@ -23,9 +23,9 @@ const (
 	HostRunner    = "local"
 )
 
-// Executor runs one laid-out process; sandbox.Pool is one.
-type Executor interface {
-	Run(ctx context.Context, p *sandbox.Plan) (sandbox.Result, error)
+// Sandbox runs one laid-out process; sandbox.Pool is one.
+type Sandbox interface {
+	Run(ctx context.Context, p *sandbox.Process) (sandbox.Result, error)
 }
 
 // LocalOptions configure a Local.
@@ -34,10 +34,10 @@ type LocalOptions struct {
 	// file system of Store (elsewhere it works, by copying).
 	Root string
 
-	Store    *cas.Disk
-	Sources  Sources // may be nil
-	Executor Executor
-	FS       *fsx.FS
+	Store   *cas.Disk
+	Sources Sources // may be nil
+	Sandbox Sandbox
+	FS      *fsx.FS
 
 	// MaxTreeFiles bounds the materialised trees that are kept for later
 	// builds, in files; 0 means 500,000.
@@ -48,7 +48,7 @@ type LocalOptions struct {
 type Local struct {
 	store    *cas.Disk
 	blobs    blobs
-	executor Executor
+	sandbox  Sandbox
 	fs       *fsx.FS
 	trees    *Trees
 	scratch  *scratch
@@ -65,7 +65,7 @@ func NewLocal(o LocalOptions) (*Local, error) {
 		return nil, err
 	}
 	l := &Local{
-		store: o.Store, blobs: blobs{o.Store, o.Sources, o.FS}, executor: o.Executor, fs: o.FS,
+		store: o.Store, blobs: blobs{o.Store, o.Sources, o.FS}, sandbox: o.Sandbox, fs: o.FS,
 		trees: trees, scratch: newScratch(filepath.Join(o.Root, "scratch"), o.FS), maxFiles: o.MaxTreeFiles, seen: map[digest.Digest]bool{},
 	}
 	if l.maxFiles == 0 {
@@ -116,7 +116,7 @@ func (l *Local) Run(ctx context.Context, b *action.Bound, h Hints) (Result, erro
 		return Result{}, named(b, err)
 	}
 	failed := res.ExitCode != 0 || Judge(b, res) != ""
-	if failed && !res.TimedOut && b.Spec != nil && len(b.Spec.Explain) > 0 && (!b.Stored || res.Wall < maxRepeat) {
+	if failed && !res.TimedOut && b.Spec != nil && len(b.Spec.Explain) > 0 && (!b.AnyExit || res.Wall < maxRepeat) {
 		again, err := l.once(ctx, b, Hints{}, true) // early outputs were announced before
 		if err != nil && ctx.Err() != nil {
 			return Result{}, named(b, err)
@@ -140,13 +140,13 @@ func (l *Local) once(ctx context.Context, b *action.Bound, h Hints, trace bool) 
 	early := l.watch(ctx, b, lay.find, h)
 	errs.line = early.line
 
-	plan := &sandbox.Plan{
+	plan := &sandbox.Process{
 		Mounts: lay.mounts, Symlinks: lay.links, Dirs: lay.dirs,
 		Argv: b.Argv, Env: environ(b.Env), Dir: b.Workdir,
 		Stdout: out, Stderr: errs,
 		Loopback: b.Loopback, Timeout: timeout(b), Trace: trace,
 	}
-	sr, err := l.executor.Run(ctx, plan)
+	sr, err := l.sandbox.Run(ctx, plan)
 	res := Result{
 		ExitCode: sr.ExitCode, Signal: int(sr.Signal), TimedOut: sr.TimedOut,
 		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Key: b.Digest, Runner: SandboxRunner, Accesses: sr.Refused,

@@ -48,9 +48,9 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-func (w *world) open(e run.Executor, s run.Sources) {
+func (w *world) open(e run.Sandbox, s run.Sources) {
 	w.Helper()
-	l, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(w.root, "run"), Store: w.store, Executor: e, Sources: s})
+	l, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(w.root, "run"), Store: w.store, Sandbox: e, Sources: s})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestScratchSweep(t *testing.T) {
 	if err := os.MkdirAll(left, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	other, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(w.root, "run"), Store: w.store, Executor: instant{}})
+	other, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(w.root, "run"), Store: w.store, Sandbox: instant{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestRunAcrossFileSystems(t *testing.T) {
 	defer os.RemoveAll(shm)
 	pool := sandbox.NewPool(1, sandbox.Options{})
 	defer pool.Close()
-	l, err := run.NewLocal(run.LocalOptions{Root: shm, Store: w.store, Executor: pool})
+	l, err := run.NewLocal(run.LocalOptions{Root: shm, Store: w.store, Sandbox: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestRunFailures(t *testing.T) {
 		t.Errorf("exit 3: %+v", res)
 	}
 	b = w.shell("echo report > /out/x; exit 3", nil, "/out/x", "/out/never")
-	b.Stored = true
+	b.AnyExit = true
 	if res := w.run(b); res.ExitCode != 3 || !res.OK(b) || len(res.Outputs) != 1 {
 		t.Errorf("stored failure: %+v", res)
 	}
@@ -434,12 +434,12 @@ func TestRunLongText(t *testing.T) {
 
 // tracer pretends that a traced run was refused something.
 type tracer struct {
-	run.Executor
+	run.Sandbox
 	traced, plain int
 }
 
-func (e *tracer) Run(ctx context.Context, p *sandbox.Plan) (sandbox.Result, error) {
-	res, err := e.Executor.Run(ctx, p)
+func (e *tracer) Run(ctx context.Context, p *sandbox.Process) (sandbox.Result, error) {
+	res, err := e.Sandbox.Run(ctx, p)
 	if p.Trace {
 		e.traced++
 		res.Refused = []sandbox.Access{{Kind: sandbox.AccessRead, Path: "/secret"}}
@@ -453,7 +453,7 @@ func TestRunExplain(t *testing.T) {
 	w := newWorld(t)
 	pool := sandbox.NewPool(1, sandbox.Options{})
 	defer pool.Close()
-	e := &tracer{Executor: pool}
+	e := &tracer{Sandbox: pool}
 	w.root = t.TempDir()
 	w.open(e, nil)
 	for _, c := range []struct {
@@ -469,7 +469,7 @@ func TestRunExplain(t *testing.T) {
 	} {
 		e.traced, e.plain = 0, 0
 		b := w.shell(c.script, nil)
-		b.Stored = c.stored
+		b.AnyExit = c.stored
 		b.Spec = &action.Spec{}
 		if c.explain {
 			b.Spec.Explain = map[string]string{"ENOENT": "declare {path}"}

@@ -36,7 +36,7 @@ func TestOnceSharesRawResults(t *testing.T) {
 	}))
 	b := runtest.Bound([]string{"x"}, tree.Empty)
 	stored := *b
-	stored.Stored = true
+	stored.AnyExit = true
 	var wg sync.WaitGroup
 	var shared atomic.Int32
 	for i := range 10 {
@@ -46,8 +46,8 @@ func TestOnceSharesRawResults(t *testing.T) {
 				own = &stored
 			}
 			res, err := r.Run(t.Context(), own, run.Hints{})
-			if err != nil || res.OK(own) != own.Stored {
-				t.Errorf("stored %v: %+v, %v", own.Stored, res, err)
+			if err != nil || res.OK(own) != own.AnyExit {
+				t.Errorf("stored %v: %+v, %v", own.AnyExit, res, err)
 			}
 			if res.Shared {
 				shared.Add(1)

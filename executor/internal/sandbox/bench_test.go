@@ -24,18 +24,18 @@ func BenchmarkSpawn(b *testing.B) {
 func BenchmarkSandbox(b *testing.B) {
 	for _, c := range []struct {
 		name string
-		edit func(*sandbox.Plan)
+		edit func(*sandbox.Process)
 	}{
-		{"tmpfs root", func(*sandbox.Plan) {}},
-		{"loopback", func(p *sandbox.Plan) { p.Loopback = true }},
-		{"overlay", func(p *sandbox.Plan) {
+		{"tmpfs root", func(*sandbox.Process) {}},
+		{"loopback", func(p *sandbox.Process) { p.Loopback = true }},
+		{"overlay", func(p *sandbox.Process) {
 			p.Mounts = append(p.Mounts, sandbox.Mount{Target: "/w", Source: b.TempDir(), Kind: sandbox.Overlay})
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := sandbox.NewPool(1, sandbox.Options{})
 			defer p.Close()
-			plan := &sandbox.Plan{Mounts: hostMounts(), Argv: []string{"/bin/true"}}
+			plan := &sandbox.Process{Mounts: hostMounts(), Argv: []string{"/bin/true"}}
 			c.edit(plan)
 			for b.Loop() {
 				res, err := p.Run(context.Background(), plan)
@@ -60,7 +60,7 @@ func BenchmarkSpawnParallel(b *testing.B) {
 func BenchmarkSandboxParallel(b *testing.B) {
 	p := sandbox.NewPool(2, sandbox.Options{})
 	defer p.Close()
-	plan := &sandbox.Plan{Mounts: hostMounts(), Argv: []string{"/bin/true"}}
+	plan := &sandbox.Process{Mounts: hostMounts(), Argv: []string{"/bin/true"}}
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if res, err := p.Run(context.Background(), plan); err != nil || !res.OK() {
@@ -76,7 +76,7 @@ func BenchmarkSandboxParallel(b *testing.B) {
 func BenchmarkAdded(b *testing.B) {
 	p := sandbox.NewPool(1, sandbox.Options{})
 	defer p.Close()
-	plan := &sandbox.Plan{Mounts: hostMounts(), Argv: []string{"/bin/true"}}
+	plan := &sandbox.Process{Mounts: hostMounts(), Argv: []string{"/bin/true"}}
 	var plain, boxed []float64
 	for b.Loop() {
 		t0 := time.Now()

@@ -15,7 +15,7 @@ import (
 )
 
 // check refuses a plan that cannot mean anything.
-func (pl *Plan) check() error {
+func (pl *Process) check() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("sandbox: plan: "+format, args...)
 	}
@@ -71,7 +71,7 @@ func (pl *Plan) check() error {
 	return nil
 }
 
-func (pl *Plan) dir() string {
+func (pl *Process) dir() string {
 	if pl.Dir == "" {
 		return "/"
 	}
@@ -79,7 +79,7 @@ func (pl *Plan) dir() string {
 }
 
 // home is the directory that HOME names in the plan's environment.
-func (pl *Plan) home() string {
+func (pl *Process) home() string {
 	for _, e := range slices.Backward(pl.Env) {
 		if v, ok := strings.CutPrefix(e, "HOME="); ok && path.IsAbs(v) {
 			return path.Clean(v)
@@ -89,7 +89,7 @@ func (pl *Plan) home() string {
 }
 
 // allMounts are the plan's mounts and the fixed ones, parents before children.
-func (pl *Plan) allMounts() []Mount {
+func (pl *Process) allMounts() []Mount {
 	ms := slices.Clone(pl.Mounts)
 	for _, b := range []Mount{
 		{Target: "/proc", Kind: builtinProc}, {Target: "/dev", Kind: builtinDev},
@@ -105,7 +105,7 @@ func (pl *Plan) allMounts() []Mount {
 
 // allFiles are the plan's files and those fixed ones that the plan does not
 // bring itself.
-func (pl *Plan) allFiles() []File {
+func (pl *Process) allFiles() []File {
 	fs := slices.Clone(pl.Files)
 	for _, f := range fixedFiles {
 		own := slices.ContainsFunc(pl.Files, func(g File) bool { return g.Path == f.Path }) ||

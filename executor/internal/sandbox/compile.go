@@ -57,7 +57,7 @@ type compiler struct {
 }
 
 // compile turns a plan into what pid 1 executes.
-func compile(pl *Plan, out, errw output) (*program, error) {
+func compile(pl *Process, out, errw output) (*program, error) {
 	if err := pl.check(); err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func prelude() *program {
 }
 
 // root emits the mount plan.
-func (c *compiler) root(pl *Plan) error {
+func (c *compiler) root(pl *Process) error {
 	c.step("open the host's root", "")
 	c.call(unix.SYS_OPENAT, regHost, imm(unix.AT_FDCWD), c.str(hostDir), imm(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), imm(0))
 	if pl.TmpBytes > 0 {
@@ -437,7 +437,7 @@ func (c *compiler) confine() {
 	c.call(unix.SYS_SECCOMP, noReg, imm(unix.SECCOMP_SET_MODE_FILTER), imm(unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW), prog)
 }
 
-func (c *compiler) command(pl *Plan) {
+func (c *compiler) command(pl *Process) {
 	c.path = c.str(pl.Argv[0]).val
 	c.argv, c.argc = c.table(pl.Argv), len(pl.Argv)
 	sh := append([]string{"/bin/sh", pl.Argv[0]}, pl.Argv[1:]...)

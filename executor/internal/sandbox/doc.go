@@ -1,4 +1,4 @@
-// Package sandbox lays out one private root from a typed [Plan] and runs one
+// Package sandbox lays out one private root from a typed [Process] and runs one
 // process in it, inside Linux namespaces, with or without root.
 //
 // A [Pool] owns worker slots. A slot owns one helper: this same executable,

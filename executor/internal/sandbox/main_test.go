@@ -64,22 +64,22 @@ func newPool(t testing.TB, n int, opts sandbox.Options) *sandbox.Pool {
 	return p
 }
 
-func shell(script string) *sandbox.Plan {
-	return &sandbox.Plan{Mounts: hostMounts(), Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}}
+func shell(script string) *sandbox.Process {
+	return &sandbox.Process{Mounts: hostMounts(), Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}}
 }
 
-func probe(args ...string) *sandbox.Plan {
+func probe(args ...string) *sandbox.Process {
 	exe, err := os.Executable()
 	if err != nil {
 		panic(err)
 	}
-	p := &sandbox.Plan{Mounts: hostMounts(), Argv: append([]string{"/probe"}, args...)}
+	p := &sandbox.Process{Mounts: hostMounts(), Argv: append([]string{"/probe"}, args...)}
 	p.Mounts = append(p.Mounts, sandbox.Mount{Target: "/probe", Source: exe, Kind: sandbox.BindRO})
 	return p
 }
 
 // run returns the result and what the action wrote.
-func run(t testing.TB, p *sandbox.Pool, plan *sandbox.Plan) (sandbox.Result, string) {
+func run(t testing.TB, p *sandbox.Pool, plan *sandbox.Process) (sandbox.Result, string) {
 	t.Helper()
 	var out bytes.Buffer
 	plan.Stdout, plan.Stderr = &out, &out
@@ -93,7 +93,7 @@ func run(t testing.TB, p *sandbox.Pool, plan *sandbox.Plan) (sandbox.Result, str
 }
 
 // want runs plan and compares its output.
-func want(t testing.TB, p *sandbox.Pool, plan *sandbox.Plan, text string) {
+func want(t testing.TB, p *sandbox.Pool, plan *sandbox.Process, text string) {
 	t.Helper()
 	res, out := run(t, p, plan)
 	if got := strings.TrimSpace(out); got != text {

@@ -17,7 +17,7 @@ type Pool struct{}
 func NewPool(int, Options) *Pool { return &Pool{} }
 
 // Run returns a *StepError.
-func (*Pool) Run(context.Context, *Plan) (Result, error) { return Result{}, refusal() }
+func (*Pool) Run(context.Context, *Process) (Result, error) { return Result{}, refusal() }
 
 // Kill does nothing.
 func (*Pool) Kill() {}

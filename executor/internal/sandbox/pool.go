@@ -48,7 +48,7 @@ func NewPool(n int, opts Options) *Pool {
 // error is a *StepError if the sandbox could not be built (Step "exec" if
 // Argv[0] could not be started), wraps ctx.Err() if ctx ended, is ErrKilled
 // after Kill and ErrClosed after Close, and otherwise says what failed.
-func (p *Pool) Run(ctx context.Context, plan *Plan) (Result, error) {
+func (p *Pool) Run(ctx context.Context, plan *Process) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, cancelled(err)
 	}

@@ -22,7 +22,7 @@ func Probe(ctx context.Context) (Tier, error) {
 	const want = 42
 	p := NewPool(1, Options{})
 	defer p.Close()
-	res, err := p.Run(ctx, &Plan{
+	res, err := p.Run(ctx, &Process{
 		Files:    []File{{Path: "/probe", Data: probeELF(), Exec: true}},
 		Argv:     []string{"/probe"},
 		Loopback: true,

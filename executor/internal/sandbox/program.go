@@ -57,7 +57,7 @@ func at(off uint64) operand { return operand{argPtr, off} }
 // step names what a failed instruction was doing, for StepError.
 type step struct{ name, detail string }
 
-// program is what a Plan is compiled to: instructions for pid 1, the bytes they
+// program is what a Process is compiled to: instructions for pid 1, the bytes they
 // point to, and where in those bytes the command's own arrays are.
 type program struct {
 	code  []instr

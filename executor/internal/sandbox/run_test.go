@@ -276,22 +276,22 @@ func TestScriptWithoutInterpreter(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	p := newPool(t, 1, sandbox.Options{})
-	mount := func(m sandbox.Mount) *sandbox.Plan {
+	mount := func(m sandbox.Mount) *sandbox.Process {
 		pl := shell("true")
 		pl.Mounts = append(pl.Mounts, m)
 		return pl
 	}
 	for _, c := range []struct {
 		name string
-		plan *sandbox.Plan
+		plan *sandbox.Process
 		step string // of a StepError
 		is   error
 		text string
 	}{
-		{"no such program", &sandbox.Plan{Argv: []string{"/nope"}}, "exec", fs.ErrNotExist, "/nope"},
-		{"not executable", &sandbox.Plan{Argv: []string{"/etc/passwd"}}, "exec", fs.ErrPermission, ""},
-		{"no argv", &sandbox.Plan{}, "", nil, "argv[0]"},
-		{"bare name", &sandbox.Plan{Argv: []string{"true"}}, "", nil, "argv[0]"},
+		{"no such program", &sandbox.Process{Argv: []string{"/nope"}}, "exec", fs.ErrNotExist, "/nope"},
+		{"not executable", &sandbox.Process{Argv: []string{"/etc/passwd"}}, "exec", fs.ErrPermission, ""},
+		{"no argv", &sandbox.Process{}, "", nil, "argv[0]"},
+		{"bare name", &sandbox.Process{Argv: []string{"true"}}, "", nil, "argv[0]"},
 		{"no such source", mount(sandbox.Mount{Target: "/x", Source: "/does/not/exist", Kind: sandbox.BindRO}), "mount source", fs.ErrNotExist, "/does/not/exist"},
 		{"no kind", mount(sandbox.Mount{Target: "/x", Source: "/tmp"}), "", nil, "kind"},
 		{"twice", mount(sandbox.Mount{Target: "/usr", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, "two mounts"},
@@ -299,9 +299,9 @@ func TestErrors(t *testing.T) {
 		{"relative", mount(sandbox.Mount{Target: "x", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, "clean"},
 		{"dots", mount(sandbox.Mount{Target: "/x/../y", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, "clean"},
 		{"mount point missing in a read-only mount", mount(sandbox.Mount{Target: "/usr/no-such-dir", Source: "/tmp", Kind: sandbox.BindRO}), "mount point", fs.ErrNotExist, "/usr/no-such-dir"},
-		{"bad env", &sandbox.Plan{Argv: []string{"/x"}, Env: []string{"X"}}, "", nil, "NAME=value"},
-		{"NUL", &sandbox.Plan{Argv: []string{"/x", "a\x00b"}}, "", nil, "NUL"},
-		{"no such directory", func() *sandbox.Plan { pl := shell("true"); pl.Dir = "/usr/no-such-dir"; return pl }(), "directory", fs.ErrNotExist, ""},
+		{"bad env", &sandbox.Process{Argv: []string{"/x"}, Env: []string{"X"}}, "", nil, "NAME=value"},
+		{"NUL", &sandbox.Process{Argv: []string{"/x", "a\x00b"}}, "", nil, "NUL"},
+		{"no such directory", func() *sandbox.Process { pl := shell("true"); pl.Dir = "/usr/no-such-dir"; return pl }(), "directory", fs.ErrNotExist, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := p.Run(context.Background(), c.plan)

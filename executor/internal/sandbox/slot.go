@@ -161,7 +161,7 @@ func (s *slot) kill() {
 }
 
 // run carries out one plan.
-func (s *slot) run(ctx context.Context, plan *Plan, grace time.Duration, killed *atomic.Bool) (res Result, err error) {
+func (s *slot) run(ctx context.Context, plan *Process, grace time.Duration, killed *atomic.Bool) (res Result, err error) {
 	began := time.Now()
 	st, err := openStreams(plan)
 	if err != nil {
@@ -297,7 +297,7 @@ func (s *slot) receive() (rep reply, extra []byte, err error) {
 }
 
 // result judges the helper's answer.
-func (s *slot) result(rep reply, extra []byte, prog *program, plan *Plan, timedOut bool, took time.Duration) (Result, error) {
+func (s *slot) result(rep reply, extra []byte, prog *program, plan *Process, timedOut bool, took time.Duration) (Result, error) {
 	errno := syscall.Errno(rep.errno)
 	res := Result{TimedOut: timedOut}
 	switch rep.state {

@@ -20,7 +20,7 @@ type streams struct {
 	done     chan error
 }
 
-func openStreams(pl *Plan) (*streams, error) {
+func openStreams(pl *Process) (*streams, error) {
 	st := &streams{done: make(chan error, 2)}
 	var err error
 	if st.out, err = st.add(pl.Stdout); err != nil {

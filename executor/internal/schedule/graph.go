@@ -289,12 +289,12 @@ func (g *graph) needs(n *node, c *cell) {
 			c.maker.awaiting = append(c.maker.awaiting, n)
 			return
 		}
-		g.follow(n, c.maker)
+		g.usesEarly(n, c.maker)
 	}
 }
 
-// follow notes that n uses what producer made, which matters until producer settles.
-func (g *graph) follow(n, producer *node) {
+// usesEarly notes that n uses what producer made, which matters until producer settles.
+func (g *graph) usesEarly(n, producer *node) {
 	if producer.settled {
 		return
 	}

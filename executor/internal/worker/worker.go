@@ -74,13 +74,13 @@ func (w *Worker) judge(ctx context.Context, b *action.Bound, res run.Result) (*s
 	case res.Shared:
 		o.Runner = deduplicated
 	}
-	if res.TimedOut && b.Stored {
+	if res.TimedOut && b.AnyExit {
 		o.ExitCode = run.ExitTimeout
 	}
 	if res.Cache == "" && run.Cacheable(b, res) {
 		o.Keep = func(ctx context.Context) error { return w.keep(ctx, b, res) }
 	}
-	if !b.Stored {
+	if !b.AnyExit {
 		return o, nil
 	}
 	if len(o.Notes) > 0 { // what a stored failure was refused is for who reads its text

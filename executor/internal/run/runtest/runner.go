@@ -88,13 +88,13 @@ func Runner(t *testing.T, open func(t *testing.T) Setup) {
 				t.Errorf("%+v", res)
 			}
 		}},
-		{"stored exit code", "echo > bin/out; exit 7", func(b *action.Bound) { b.Stored = true }, []string{"/w/bin/out"},
+		{"stored exit code", "echo > bin/out; exit 7", func(b *action.Bound) { b.AnyExit = true }, []string{"/w/bin/out"},
 			func(t *testing.T, s Setup, b *action.Bound, res run.Result) {
 				if res.ExitCode != 7 || !res.OK(b) || len(res.Outputs) != 1 {
 					t.Errorf("%+v", res)
 				}
 			}},
-		{"signal", "kill -9 $$", func(b *action.Bound) { b.Stored = true }, nil, func(t *testing.T, s Setup, b *action.Bound, res run.Result) {
+		{"signal", "kill -9 $$", func(b *action.Bound) { b.AnyExit = true }, nil, func(t *testing.T, s Setup, b *action.Bound, res run.Result) {
 			if res.Signal != 9 || res.ExitCode != 137 || res.OK(b) {
 				t.Errorf("%+v", res)
 			}

@@ -96,7 +96,7 @@ func Cache(t *testing.T, open func(t *testing.T) (c run.ActionCache, store cas.S
 	t.Run("stored failure", func(t *testing.T) {
 		c, s := open(t)
 		b := Bound([]string{"lint"}, tree.Empty, "/out/report")
-		b.Stored = true
+		b.AnyExit = true
 		want := run.Result{Key: b.Digest, ExitCode: 101, Accesses: []sandbox.Access{{Kind: sandbox.AccessConnect, Addr: "1.2.3.4:80", Err: 101, Program: "curl"}}, Stdout: digest.Empty, Stderr: put(t, s, "error: no\n"), StderrBytes: []byte("error: no\n"), Runner: "r"}
 		if err := c.Record(ctx, b, want); err != nil {
 			t.Fatal(err)
@@ -148,13 +148,13 @@ func Cache(t *testing.T, open func(t *testing.T) (c run.ActionCache, store cas.S
 	t.Run("other judges", func(t *testing.T) {
 		c, s := open(t)
 		b, _ := full(t, s)
-		b.Stored = true
+		b.AnyExit = true
 		want := run.Result{Key: b.Digest, ExitCode: 1, Stdout: digest.Empty, Stderr: digest.Empty, Runner: "r"}
 		if err := c.Record(ctx, b, want); err != nil {
 			t.Fatal(err)
 		}
 		plain := *b
-		plain.Stored = false
+		plain.AnyExit = false
 		if _, ok, err := c.Lookup(ctx, &plain); ok || err != nil {
 			t.Errorf("a stored failure was found for who takes it for a failure: %v", err)
 		}

@@ -23,10 +23,10 @@ type Options struct {
 	Grace time.Duration
 }
 
-// Plan is one process and the root it runs in. All paths inside are absolute
+// Process is one process and the root it runs in. All paths inside are absolute
 // and clean; all host paths (Mount.Source) are absolute and may contain
-// symbolic links. A Plan is only read by Run and may be shared.
-type Plan struct {
+// symbolic links. A Process is only read by Run and may be shared.
+type Process struct {
 	// Mounts are applied with parents before children, whatever their order
 	// here. A mount point is created if it is missing and the place where it
 	// belongs is writable or part of the root itself.
@@ -112,7 +112,7 @@ type Result struct {
 	ExitCode int
 	// Signal is the signal that ended the process; 0 if it exited.
 	Signal syscall.Signal
-	// TimedOut says that Plan.Timeout was reached and the action was ended.
+	// TimedOut says that Process.Timeout was reached and the action was ended.
 	TimedOut bool
 
 	Setup     time.Duration // from the request to the start of the process
@@ -123,7 +123,7 @@ type Result struct {
 	MaxRSS int64
 
 	// Refused lists what the action asked for and did not get, in order,
-	// without repetition. Only filled if Plan.Trace is set.
+	// without repetition. Only filled if Process.Trace is set.
 	Refused []Access
 }
 
