@@ -6,6 +6,7 @@ load(":package.bzl", "label_text")
 load(":providers.bzl", "CargoPackageInfo")
 load(":rustc_args.bzl", "OUT_DIR")
 load(":sources.bzl", "clippy_config")
+load(":structs.bzl", "extended")
 load(":verdict.bzl", "declare_verdict", "junit", "plural")
 
 # What joins clippy's flags in CLIPPY_ARGS; cargo-clippy's own choice.
@@ -70,23 +71,16 @@ def _declare_lint(plan_ctx, value, unit, config):
         exit_code = actions.declare_file(name + ".exit"),
     )
     job = compile_job(actions, value.world, value.units, value.compiled, unit, False)
-    job = struct(
-        unit = job.unit,
+    job = extended(
+        job,
         inputs = depset(value.world.rust.clippy + config, transitive = [job.inputs]),
-        scripts = job.scripts,
-        waits = job.waits,
-        has_lib = job.has_lib,
         flags = plan_ctx.data.flags,
     )
     if job.waits:
-        promised = struct(
-            stderr = result.stderr,
-            exit_code = result.exit_code,
-        )
         actions.plan(
             waits = job.waits,
             outputs = [result.stderr, result.exit_code],
-            data = struct(job = job, promised = promised, name = name),
+            data = struct(job = job, stderr = result.stderr, exit_code = result.exit_code),
             implementation = _lint_after_scripts,
             mnemonic = "CargoPlan",
         )
@@ -97,11 +91,7 @@ def _declare_lint(plan_ctx, value, unit, config):
 def _lint_after_scripts(plan_ctx):
     data = plan_ctx.data
     words, env = script_words(plan_ctx, data.job)
-    stderr = plan_ctx.actions.declare_file(data.name + ".made.json")
-    exit_code = plan_ctx.actions.declare_file(data.name + ".made.exit")
-    _run_clippy(plan_ctx.actions, data.job, words, env, stderr, exit_code)
-    plan_ctx.bind(data.promised.stderr, stderr)
-    plan_ctx.bind(data.promised.exit_code, exit_code)
+    _run_clippy(plan_ctx.actions, data.job, words, env, data.stderr, data.exit_code)
 
 def _run_clippy(actions, job, words, env, stderr, exit_code):
     unit = job.unit

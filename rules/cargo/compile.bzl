@@ -118,9 +118,9 @@ def _outputs(compiled, unit, files):
         printed = None,
     )
 
-def _declare_outputs(actions, unit, suffix):
+def _declare_outputs(actions, unit):
     return {
-        kind: actions.declare_file("units/%s-%s%s/%s" % (unit.package, unit.id, suffix, name), at = "%s/%s" % (OUT_DIR, name))
+        kind: actions.declare_file("units/%s-%s/%s" % (unit.package, unit.id, name), at = "%s/%s" % (OUT_DIR, name))
         for kind, name in unit.files.items()
     }
 
@@ -135,16 +135,15 @@ def needed_scripts(unit):
 
 def _declare_compile(actions, world, plan, compiled, unit, show):
     job = compile_job(actions, world, plan, compiled, unit, show)
+    files = _declare_outputs(actions, unit)
     if not job.waits:
-        files = _declare_outputs(actions, unit, "")
         run_rustc(actions, job, files, unit.argv, unit.env)
     else:
-        files = _declare_outputs(actions, unit, "")
         actions.plan(
             waits = job.waits,
             expects = job.inputs,
             outputs = files.values(),
-            data = struct(job = job, promised = files),
+            data = struct(job = job, files = files),
             implementation = _compile_after_scripts,
             mnemonic = "CargoPlan",
         )
@@ -190,10 +189,7 @@ def _compile_after_scripts(plan_ctx):
     job = plan_ctx.data.job
     unit = job.unit
     words, env = script_words(plan_ctx, job)
-    files = _declare_outputs(plan_ctx.actions, unit, "/made")
-    run_rustc(plan_ctx.actions, job, files, unit.argv + words, dict(unit.env, **env))
-    for kind, promised in plan_ctx.data.promised.items():
-        plan_ctx.bind(promised, files[kind])
+    run_rustc(plan_ctx.actions, job, plan_ctx.data.files, unit.argv + words, dict(unit.env, **env))
 
 def run_rustc(actions, job, files, argv, env):
     """Declares the one action of a compile."""
@@ -276,13 +272,7 @@ def _run_after_scripts(plan_ctx):
     env = {}
     for links, planned in zip(job.links, job.waits):
         env.update(dep_env(links, plan_ctx.value(planned).metadata))
-    unit = job.unit
-    name = "units/%s-%s/made" % (unit.package, unit.id)
-    out_dir = plan_ctx.actions.declare_directory(name + "/out", at = script_out_dir(unit))
-    stdout = plan_ctx.actions.declare_file(name + "/output")
-    _run_script(plan_ctx.actions, job, out_dir, stdout, env)
-    plan_ctx.bind(data.out_dir, out_dir)
-    plan_ctx.bind(data.stdout, stdout)
+    _run_script(plan_ctx.actions, job, data.out_dir, data.stdout, env)
 
 def _run_script(actions, job, out_dir, stdout, dep_vars):
     unit = job.unit

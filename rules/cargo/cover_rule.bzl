@@ -15,6 +15,7 @@ load(":package_rule.bzl", "member_packages")
 load(":plan.bzl", "plan_units")
 load(":providers.bzl", "CargoPackageInfo", "CoverageInfo", "HostFilesInfo")
 load(":sources.bzl", "rust_sources")
+load(":structs.bzl", "extended")
 load(":test.bzl", "declare_test", "doctest_job", "test_job", "test_roots", "test_timeout")
 load(":verdict.bzl", "declare_verdict", "junit")
 
@@ -77,19 +78,7 @@ def _instrumented_value(value):
         value.metadata,
         {g: value.graphs[g] for g in ["build", "test"]},
         value.manifests,
-        struct(
-            root = options.root,
-            host = options.host,
-            cfgs = options.cfgs,
-            config_env = options.config_env,
-            rustflags = options.rustflags,
-            rustdocflags = options.rustdocflags,
-            linker = options.linker,
-            env = options.env,
-            profile = options.profile,
-            instrument = True,
-            cap_lints = options.cap_lints,
-        ),
+        extended(options, instrument = True),
     )
     return struct(
         units = instrumented,
@@ -139,25 +128,16 @@ def _plan_coverage(plan_ctx):
     for pkg in member_packages(plain):
         sources += rust_sources(plan_ctx.actions, value.world, pkg)
 
-    # Promised here, made by the plan after next.
-    lcov = plan_ctx.actions.declare_file(settings.label.name + ".report/lcov")
-    html = plan_ctx.actions.declare_directory(settings.label.name + ".report/html")
-    plan_ctx.bind(data.lcov, lcov)
-    plan_ctx.bind(data.html, html)
     return plan_ctx.actions.plan(
         waits = list(waits.values()),
-        outputs = [lcov, html],
-        data = struct(
+        outputs = [data.lcov, data.html],
+        data = extended(
+            data,
             jobs = jobs,
-            settings = settings,
-            reader = data.reader,
             rust = value.world.rust,
             base = [_object(compiled[b].files) for b in base],
             objects = [compiled[t].files["bin"] for t in tests],
             sources = sources,
-            lcov = lcov,
-            html = html,
-            outputs = [data.html, data.lcov],
         ),
         implementation = _run_tests,
         mnemonic = "CargoPlan",
@@ -206,26 +186,10 @@ def _run_tests(plan_ctx):
         mnemonic = "CoverageReport",
         progress_message = "Collecting the sources of %s" % label_text(settings.label),
     )
-    lcov = actions.declare_file(settings.label.name + ".report/final.lcov")
-    html = actions.declare_directory(settings.label.name + ".report/pages")
-    plan_ctx.bind(data.lcov, lcov)
-    plan_ctx.bind(data.html, html)
     return actions.plan(
         inputs = [r.exit_code for r in results],
-        outputs = [lcov, html],
-        data = struct(
-            results = results,
-            settings = settings,
-            profiles = profiles,
-            reader = data.reader,
-            rust = data.rust,
-            base = data.base,
-            objects = data.objects,
-            texts = texts,
-            lcov = lcov,
-            html = html,
-            outputs = data.outputs,
-        ),
+        outputs = [data.lcov, data.html],
+        data = extended(data, results = results, profiles = profiles, texts = texts),
         implementation = _after_tests,
         mnemonic = "CargoPlan",
     )
@@ -237,13 +201,9 @@ def _after_tests(plan_ctx):
     settings = data.settings
     name = settings.label.name + ".report/"
     failed = [r.title for r in data.results if plan_ctx.text(r.exit_code).strip() != "0"]
-    lcov = actions.declare_file(name + "coverage.lcov")
-    html = actions.declare_directory(name + "coverage")
-    plan_ctx.bind(data.lcov, lcov)
-    plan_ctx.bind(data.html, html)
     if failed:
-        actions.write(lcov, "")
-        actions.tree(html, {})
+        actions.write(data.lcov, "")
+        actions.tree(data.html, {})
         return TestVerdictInfo(
             status = "NOT JUDGED",
             summary = "%s failed" % ", ".join(failed),
@@ -258,18 +218,8 @@ def _after_tests(plan_ctx):
         unpacked = unpack_libraries(actions, data.rust, data.base, name, settings.label)
         return actions.plan(
             inputs = data.profiles + unpacked.folders,
-            outputs = [lcov, html],
-            data = struct(
-                settings = settings,
-                rust = data.rust,
-                profiles = data.profiles,
-                unpacked = unpacked,
-                objects = data.objects,
-                texts = data.texts,
-                lcov = lcov,
-                html = html,
-                outputs = data.outputs,
-            ),
+            outputs = [data.lcov, data.html],
+            data = extended(data, unpacked = unpacked),
             implementation = _read_with_llvm,
             mnemonic = "CargoPlan",
         )
@@ -287,37 +237,25 @@ def _after_tests(plan_ctx):
         mnemonic = "CoverageReport",
         progress_message = "Reading the coverage of %s" % label_text(settings.label),
     )
-    return _report_later(actions, data, [struct(stdout = counts, stderr = None, exit_code = None)], struct(stdout = baseline, stderr = None, exit_code = None), lcov, html)
+    return _report_later(actions, data, [struct(stdout = counts, stderr = None, exit_code = None)], struct(stdout = baseline, stderr = None, exit_code = None))
 
 def _read_with_llvm(plan_ctx):
     """Reads the profiles with the toolchain's own LLVM tools."""
     data = plan_ctx.data
     actions = plan_ctx.actions
     name = data.settings.label.name + ".report/"
-    lcov = actions.declare_file(name + "llvm.lcov")
-    html = actions.declare_directory(name + "llvm")
-    plan_ctx.bind(data.lcov, lcov)
-    plan_ctx.bind(data.html, html)
     read = llvm_exports(plan_ctx, data.rust, data.unpacked, data.objects, data.profiles, name, data.settings.label)
-    return _report_later(actions, data, read.counts, read.baseline, lcov, html)
+    return _report_later(actions, data, read.counts, read.baseline)
 
-def _report_later(actions, data, counts, baseline, lcov, html):
+def _report_later(actions, data, counts, baseline):
     """The plan that reports when everything is read."""
     files = [data.texts]
     for read in counts + [baseline]:
         files += [f for f in [read.stdout, read.stderr, read.exit_code] if f]
     return actions.plan(
         inputs = files,
-        outputs = [lcov, html],
-        data = struct(
-            settings = data.settings,
-            counts = counts,
-            baseline = baseline,
-            texts = data.texts,
-            lcov = lcov,
-            html = html,
-            outputs = data.outputs,
-        ),
+        outputs = [data.lcov, data.html],
+        data = extended(data, counts = counts, baseline = baseline),
         implementation = _report,
         mnemonic = "CargoPlan",
     )
@@ -340,16 +278,12 @@ def _report(plan_ctx):
     measured = restrict(counts, parse_lcov(exported(plan_ctx, data.baseline)))
     measured = exclude(measured, settings.exclude, settings.label.package)
 
-    lcov = actions.declare_file(name + "written.lcov")
-    actions.write(lcov, to_lcov(measured))
+    actions.write(data.lcov, to_lcov(measured))
     pages = {}
     for path, page in html_pages(measured, _read_sources(plan_ctx.text(data.texts)), label).items():
         pages[path] = actions.declare_file(name + "html/" + path)
         actions.write(pages[path], page)
-    html = actions.declare_directory(name + "written")
-    actions.tree(html, pages)
-    plan_ctx.bind(data.lcov, lcov)
-    plan_ctx.bind(data.html, html)
+    actions.tree(data.html, pages)
 
     judged = verdict(summarize(measured), settings.floor)
     text = "\n".join([judged.summary] + judged.notes) + "\n"
@@ -366,7 +300,7 @@ def _report(plan_ctx):
         notes = judged.notes,
         log = run.log,
         xml = xml,
-        outputs = data.outputs,
+        outputs = [data.html, data.lcov],
     )
 
 cargo_coverage = rule(

@@ -5,6 +5,7 @@ load(":package.bzl", "config_flags", "dirname", "label_text", "relative")
 load(":plan.bzl", "plan_options", "plan_units")
 load(":planning.bzl", "call_files", "declare_planning", "planning_inputs", "print_cfgs", "read_call", "read_manifests", "selection_flags")
 load(":providers.bzl", "CargoPlanInfo", "CargoVendorInfo", "CcToolchainInfo", "HostFilesInfo", "RustToolchainInfo")
+load(":structs.bzl", "extended")
 load(":verdict.bzl", "plural")
 
 def _files(targets):
@@ -46,12 +47,6 @@ def make_world(ctx):
         srcs = [],
     )
 
-def with_fields(world, **changes):
-    """A copy of a world with fields replaced."""
-    fields = {name: getattr(world, name) for name in dir(world)}
-    fields.update(changes)
-    return struct(**fields)
-
 def _impl(ctx):
     world = make_world(ctx)
     inputs = planning_inputs(ctx, world.prefix, ctx.attr.vendor[CargoVendorInfo])
@@ -91,9 +86,7 @@ def _plan_cfgs(plan_ctx):
     if not flags:
         plan_ctx.bind(data.final, data.cfgs)
         return
-    file = plan_ctx.actions.declare_file("cargo.plan/%s.cfgs" % gorules.sha256(json.encode(flags))[:16])
-    print_cfgs(plan_ctx.actions, data.world, flags, file)
-    plan_ctx.bind(data.final, file)
+    print_cfgs(plan_ctx.actions, data.world, flags, data.final)
 
 def _plan_deps(plan_ctx):
     """Plans the workspace and declares its third-party units.
@@ -108,7 +101,7 @@ def _plan_deps(plan_ctx):
     manifests = read_manifests(plan_ctx.text(data.asked.manifests))
     config = read_call(plan_ctx, calls["config"])
     cfgs = plan_ctx.text(data.cfgs).strip().split("\n")
-    world = with_fields(data.world, folders = manifest_folders(manifests))
+    world = extended(data.world, folders = manifest_folders(manifests))
     options = plan_options(
         world.root,
         world.rust.host,
@@ -132,9 +125,7 @@ def _plan_deps(plan_ctx):
             file = compiled[id].files.get(kind)
             if file:
                 entries[file.basename] = file
-    tree = plan_ctx.actions.declare_directory(data.label.name + ".crates", at = "/crates")
-    plan_ctx.actions.tree(tree, entries)
-    plan_ctx.bind(data.tree, tree)
+    plan_ctx.actions.tree(data.tree, entries)
     return struct(
         summary = _summary(units, third),
         units = units,

@@ -1,11 +1,11 @@
 """cargo_package: the workspace's own libraries and programs."""
 
 load(":compile.bzl", "declare_units", "show_members")
-load(":deps.bzl", "with_fields")
 load(":package.bzl", "dirname", "label_text")
 load(":plan.bzl", "plan_units")
 load(":planning.bzl", "call_files", "graph_call", "read_call")
 load(":providers.bzl", "CargoPackageInfo", "CargoPlanInfo")
+load(":structs.bzl", "extended")
 
 _RUN = """#!/bin/bash
 # Runs the program of %s: the only one, or the package's default-run.
@@ -23,7 +23,7 @@ exec "${programs[0]}" "$@"
 
 def _impl(ctx):
     deps = ctx.attr.deps[CargoPlanInfo]
-    world = with_fields(deps.world, srcs = ctx.files.srcs)
+    world = extended(deps.world, srcs = ctx.files.srcs)
     tree = ctx.actions.declare_directory(ctx.label.name)
     script = ctx.actions.declare_file(ctx.label.name + ".run")
     graph = None
@@ -86,7 +86,7 @@ def _plan_package(plan_ctx):
     """
     data = plan_ctx.data
     deps = plan_ctx.value(data.deps_plan)
-    world = with_fields(data.world, folders = deps.folders)
+    world = extended(data.world, folders = deps.folders)
     units = deps.units
     shipped = units.roots["build"]
     own = {m: True for m in units.members}
@@ -96,35 +96,24 @@ def _plan_package(plan_ctx):
         selected = plan_units(deps.metadata, {"build": build_graph}, deps.manifests, deps.options)
         shipped = selected.roots["build"]
         own = {selected.units[r].pkg: True for r in shipped}
-        units = struct(
+        units = extended(
+            units,
             units = dict(units.units, **selected.units),
             roots = dict(units.roots, build = shipped),
-            positions = units.positions,
-            packages = units.packages,
-            members = units.members,
         )
     compiled = dict(deps.compiled)
     wanted = [id for id, u in units.units.items() if u.mode in ["build", "run"] and (u.member or id not in compiled)]
     declare_units(plan_ctx.actions, world, units, compiled, wanted, show_members)
 
-    tree = plan_ctx.actions.declare_directory(data.label.name + ".tree")
-    plan_ctx.actions.tree(tree, _shipped(units, compiled, shipped, data.bins, data.label))
-    plan_ctx.bind(data.tree, tree)
+    plan_ctx.actions.tree(data.tree, _shipped(units, compiled, shipped, data.bins, data.label))
     chosen = {units.packages[m].get("default_run"): True for m in own if units.packages[m].get("default_run")}
     name, text = data.label.name, label_text(data.label)
-    script = plan_ctx.actions.declare_file(name + ".run.sh")
-    plan_ctx.actions.write(script, _RUN % (text, name, name, list(chosen)[0] if len(chosen) == 1 else "", text), is_executable = True)
-    plan_ctx.bind(data.script, script)
-    return struct(
+    plan_ctx.actions.write(data.script, _RUN % (text, name, name, list(chosen)[0] if len(chosen) == 1 else "", text), is_executable = True)
+    return extended(
+        deps,
         units = units,
         compiled = compiled,
-        metadata = deps.metadata,
         graphs = dict(deps.graphs, build = build_graph),
-        manifests = deps.manifests,
-        config = deps.config,
-        cfgs = deps.cfgs,
-        options = deps.options,
-        folders = deps.folders,
         world = world,
         members = list(own),
         bins = data.bins,

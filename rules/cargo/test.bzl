@@ -72,13 +72,11 @@ def _plan_tests(plan_ctx):
     # `cargo test` builds examples too, so that they cannot rot.
     examples = test_roots(value, "build")
     declare_units(plan_ctx.actions, world, value.units, compiled, tests + examples, show_members)
-    tree = plan_ctx.actions.declare_directory(data.settings.label.name + ".compiled")
     entries = {}
     for id in tests + examples:
         if "bin" in compiled[id].files:
             entries[compiled[id].files["bin"].basename] = compiled[id].files["bin"]
-    plan_ctx.actions.tree(tree, entries)
-    plan_ctx.bind(data.programs, tree)
+    plan_ctx.actions.tree(data.programs, entries)
 
     jobs = [test_job(plan_ctx.actions, value, compiled, id, data.settings) for id in tests]
     jobs += [doctest_job(plan_ctx.actions, value, compiled, id, data.settings) for id in docs]

@@ -30,13 +30,14 @@ type actions struct {
 	specs    []*action.Spec
 	byPath   map[string]*bzl.File // ordinary outputs
 	declared []*bzl.File
-	own      map[*action.Artifact]bool // declared here
-	made     map[*action.Artifact]bool // and the output of an action
-	closed   bool                      // the function returned
+	own      map[*action.Artifact]bool         // declared here
+	made     map[*action.Artifact]*action.Spec // and the output of an action
+	promised map[*action.Artifact]bool         // of the plan whose function this is: what its actions may make
+	closed   bool                              // the function returned
 }
 
 func newActions(ctx context.Context, a *Analyzer, owner label.Label, cfg *configuration) *actions {
-	return &actions{ctx: ctx, a: a, owner: owner, cfg: cfg, byPath: map[string]*bzl.File{}, own: map[*action.Artifact]bool{}, made: map[*action.Artifact]bool{}}
+	return &actions{ctx: ctx, a: a, owner: owner, cfg: cfg, byPath: map[string]*bzl.File{}, own: map[*action.Artifact]bool{}, made: map[*action.Artifact]*action.Spec{}}
 }
 
 var _ starlark.HasAttrs = (*actions)(nil)
@@ -193,17 +194,9 @@ func (x *actions) newSpec(thread *starlark.Thread, mnemonic string) *action.Spec
 // register makes spec the producer of its outputs and of more.
 func (x *actions) register(spec *action.Spec, outputs ...*bzl.File) error {
 	for _, f := range outputs {
-		switch {
-		case !x.own[f.Artifact]:
-			return fmt.Errorf("output %s was not declared by this function", f.Path)
-		case x.made[f.Artifact]:
-			return errorf("output %s is made by two actions: here and at %s", f.Path, f.Artifact.Producer.Position).
-				WithHint("declare another file for one of them")
-		case f.Path != f.Artifact.Path:
-			return fmt.Errorf("output %s is a placed file: name the one that declare_file() returned", f.Path)
+		if err := x.produce(spec, f); err != nil {
+			return err
 		}
-		x.made[f.Artifact] = true
-		f.Artifact.Producer = spec
 		spec.Outputs = append(spec.Outputs, f.Artifact)
 	}
 	if spec.Progress == "" && len(outputs) > 0 {
@@ -216,11 +209,32 @@ func (x *actions) register(spec *action.Spec, outputs ...*bzl.File) error {
 	return nil
 }
 
+// produce makes spec the producer of f: of a file declared here, or of one that
+// the plan promised whose function this is.
+func (x *actions) produce(spec *action.Spec, f *bzl.File) error {
+	a := f.Artifact
+	switch made := x.made[a]; {
+	case !x.own[a] && !x.promised[a]:
+		return errorf("output %s was not declared by this function", f.Path).
+			WithHint("declare it with declare_file(), or promise it among the outputs of the plan that this function belongs to")
+	case made != nil:
+		return errorf("output %s is made by two actions: here and at %s", f.Path, made.Position).
+			WithHint("declare another file for one of them")
+	case f.Path != a.Path:
+		return fmt.Errorf("output %s is a placed file: name the one that declare_file() returned", f.Path)
+	}
+	x.made[a] = spec
+	if x.own[a] { // who makes a promise the plan tells the graph, which reads the artifact meanwhile
+		a.Producer = spec
+	}
+	return nil
+}
+
 // unmade returns an error that lists declared files which no action makes.
 func (x *actions) unmade() error {
 	var names []string
 	for _, f := range x.declared {
-		if !x.made[f.Artifact] {
+		if x.made[f.Artifact] == nil {
 			names = append(names, "\n    "+f.Path)
 		}
 	}

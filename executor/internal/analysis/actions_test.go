@@ -318,7 +318,7 @@ func TestPlan(t *testing.T) {
 func TestPlanErrors(t *testing.T) {
 	w := newWorld(t, plans)
 	_, err := w.producer("//:bad").Plan.F(t.Context(), action.PlanInput{})
-	if err == nil || !strings.Contains(err.Error(), "without binding its output bazel-out/k8-fastbuild/bin/bad") || !strings.Contains(err.Error(), "BUILD:3:4") {
+	if err == nil || !strings.Contains(err.Error(), "without anything that makes its output bazel-out/k8-fastbuild/bin/bad") || !strings.Contains(err.Error(), "BUILD:3:4") {
 		t.Errorf("err = %v", err)
 	}
 	_, err = w.producer("//:itself").Plan.F(t.Context(), action.PlanInput{})

@@ -121,12 +121,12 @@ func (c *ruleContext) takeDefaultInfo(out *Configured) error {
 		if !ok {
 			return fmt.Errorf("DefaultInfo: executable: expected a File, got %s", f.Type())
 		}
-		if !c.actions.made[exe.Artifact] {
+		if c.actions.made[exe.Artifact] == nil {
 			return errorf("DefaultInfo: executable %s is not made by an action of this rule", exe.Path).
 				WithHint("declare a file and ctx.actions.symlink it to the other one")
 		}
 		out.Executable = exe
-	} else if c.outputs.exe != nil && c.actions.made[c.outputs.exe.Artifact] {
+	} else if c.outputs.exe != nil && c.actions.made[c.outputs.exe.Artifact] != nil {
 		out.Executable = c.outputs.exe
 	}
 	if err := c.takeFiles(out, s); err != nil {

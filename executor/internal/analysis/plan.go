@@ -109,6 +109,10 @@ type planCall struct {
 func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanResult, error) {
 	x := newActions(ctx, p.a, p.x.owner, p.x.cfg)
 	x.tools, x.platform, x.noSandbox = p.tools, p.platform, p.noSandbox
+	x.promised = map[*action.Artifact]bool{}
+	for _, f := range p.promised {
+		x.promised[f.Artifact] = true
+	}
 	c := &planContext{call: p, actions: x, in: in, bound: map[*action.Artifact]*action.Artifact{}}
 	thread, stop := p.a.thread(ctx, "plan of "+p.x.owner.String(), &bzl.Context{
 		Package: p.x.owner.Pkg(), File: p.x.owner, Scope: bzl.Scope{Package: p.x.owner.Pkg()}, Extra: c})
@@ -125,7 +129,12 @@ func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanRe
 		return nil, p.error(err)
 	}
 	v.Freeze()
-	r := &action.PlanResult{Specs: x.specs, Bind: c.bound, Value: v, Show: c.shown}
+	r := &action.PlanResult{Specs: x.specs, Bind: c.bound, Makers: map[*action.Artifact]*action.Spec{}, Value: v, Show: c.shown}
+	for a := range x.promised {
+		if maker := x.made[a]; maker != nil {
+			r.Makers[a] = maker
+		}
+	}
 	if next, ok := v.(*planned); ok {
 		r.Value, r.Follow = nil, next.spec
 	}
@@ -283,21 +292,24 @@ func (c *planContext) bind(_ *starlark.Thread, args starlark.Tuple, kwargs []sta
 		return nil, fmt.Errorf("bind: %s is not an output of this plan", promised.Path)
 	case c.bound[promised.Artifact] != nil:
 		return nil, fmt.Errorf("bind: %s is bound already", promised.Path)
+	case c.actions.made[promised.Artifact] != nil:
+		return nil, fmt.Errorf("bind: %s is made by an action of this plan, at %s", promised.Path, c.actions.made[promised.Artifact].Position)
 	case promised.Artifact == f.Artifact:
 		return nil, fmt.Errorf("bind: %s is bound to itself; bind it to a file that an action of this plan makes", promised.Path)
 	case promised.Artifact.Dir != f.Artifact.Dir:
 		return nil, fmt.Errorf("bind: %s and %s must both be files or both directories", promised, f)
 	}
 	c.bound[promised.Artifact] = f.Artifact
+	delete(c.actions.promised, promised.Artifact)
 	return starlark.None, nil
 }
 
 // check finds outputs that the function forgot.
 func (c *planContext) check() error {
 	for _, o := range c.call.promised {
-		if c.bound[o.Artifact] == nil {
-			return errorf("the plan returned without binding its output %s (declared at %s)", o.Path, c.call.spec.Position).
-				WithHint("call plan_ctx.bind(promised, file) for every output")
+		if c.bound[o.Artifact] == nil && c.actions.made[o.Artifact] == nil {
+			return errorf("the plan returned without anything that makes its output %s (declared at %s)", o.Path, c.call.spec.Position).
+				WithHint("let an action or a plan of this function have it among its outputs, or call plan_ctx.bind(output, file)")
 		}
 	}
 	return c.actions.unmade()

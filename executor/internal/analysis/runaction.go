@@ -178,11 +178,9 @@ func (x *actions) fillRun(spec *action.Spec, r *runArgs, in *inputSet, base bool
 
 // capture makes spec the producer of f, which is not one of its Outputs.
 func (x *actions) capture(spec *action.Spec, f *bzl.File) error {
-	if !x.own[f.Artifact] || x.made[f.Artifact] {
-		return fmt.Errorf("%s was not declared by this function, or another action makes it", f.Path)
+	if err := x.produce(spec, f); err != nil {
+		return err
 	}
-	x.made[f.Artifact] = true
-	f.Artifact.Producer = spec
 	if spec.Progress == "" {
 		spec.Progress = spec.Mnemonic + " " + f.ShortPath()
 	}

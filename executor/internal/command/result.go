@@ -94,13 +94,13 @@ func (c *Command) built(ctx context.Context, w *wanted, res *result, r *schedule
 			res.done.Outputs = append(res.done.Outputs, p)
 		}
 	}
+	if res.done.Status != event.Built {
+		return nil
+	}
 	if w.Summary != nil {
 		if value, err := r.Value(w.Summary); err == nil {
 			res.done.Summary = analysis.SummaryOf(value)
 		}
-	}
-	if res.done.Status != event.Built {
-		return nil
 	}
 	if n := len(w.files); res.done.Summary == "" && len(res.done.Outputs) == 0 && n > 0 {
 		res.done.Summary = strconv.Itoa(n) + " files"
