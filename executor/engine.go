@@ -17,12 +17,16 @@ import (
 	"gorules/executor/internal/exit"
 	"gorules/executor/internal/front"
 	"gorules/executor/internal/layout"
+	"gorules/executor/internal/run"
 	"gorules/executor/internal/sandbox"
 )
 
 // Main must be the first call of a program that uses an Engine: where this
-// process was started as a sandbox helper it does that work and never returns.
-func Main() { sandbox.Main() }
+// process was started to help one it does that work and never returns.
+func Main() {
+	sandbox.Main()
+	run.Main()
+}
 
 // An Engine works on one workspace. Its methods must not overlap; Abort may be
 // called at any time.

@@ -42,6 +42,9 @@ mkdir -p "$TEST_TMPDIR" "$TEST_UNDECLARED_OUTPUTS_DIR"
 if [ -x "$0" ]; then exec "$0" "$@"; fi
 exec /bin/bash "$0" "$@"`
 
+// localTmp is the folder for temporary files of a test that runs on the host.
+const localTmp = "bazel-out/tmp"
+
 // TestAction returns the action that runs the executable of a test in Bazel's
 // test environment: cwd is the workspace's folder in the runfiles.
 func (a *Analyzer) TestAction(c *Configured) (*Test, error) {
@@ -101,6 +104,13 @@ func (a *Analyzer) TestAction(c *Configured) (*Test, error) {
 		spec.Argv = append(spec.Argv, action.Lit(arg))
 	}
 	spec.Env = a.testEnv(c, root, t, seconds)
+	if spec.NoSandbox { // the machine's /tmp is not the test's own
+		for _, name := range []string{"HOME", "TEST_TMPDIR", "TMPDIR"} {
+			spec.Env[name] = action.Abs(localTmp)
+		}
+		spec.Env["TEST_PREMATURE_EXIT_FILE"] = action.Abs(localTmp + "/test.exited_prematurely")
+		spec.Env["TEST_INFRASTRUCTURE_FAILURE_FILE"] = action.Abs(localTmp + "/test.infrastructure_failure")
+	}
 	maps.Copy(spec.Env, env)
 	maps.Copy(spec.Env, a.opts.Config.Test.Env)
 	return t, nil

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -21,7 +21,9 @@ func validName(name string) bool { return utf8.ValidString(name) }
 
 // runOnHost runs an action on this machine as it is: tags = ["local"]. The
 // workspace part of its input root is copied into a scratch directory, where
-// it runs; what it names by absolute path it finds on the machine, or not.
+// it runs. Words and variables that name a path below /w, where the workspace
+// stands in every action's root, are given the copy's path; what else it names by
+// absolute path it finds on the machine, or not.
 func (l *Local) runOnHost(ctx context.Context, b *action.Bound, obs Hints) (Result, error) {
 	dir, err := l.scratch.get()
 	if err != nil {
@@ -79,41 +81,49 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Hints, dir stri
 	errs.line = early.line
 	run, cancel := context.WithTimeout(ctx, timeout(b))
 	defer cancel()
-	cmd := exec.CommandContext(run, b.Argv[0], b.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = workdir, environ(b.Env), out, errs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-
+	argv := make([]string, len(b.Argv))
+	for i, word := range b.Argv {
+		argv[i] = onHostPaths(word, dir)
+	}
+	env := map[string]string{}
+	for name, value := range b.Env {
+		env[name] = onHostPaths(value, dir)
+	}
 	res := Result{Start: time.Now(), Key: b.Digest, Runner: HostRunner}
-	err := cmd.Run()
+	ws, notStarted, err := supervised(run, argv, environ(env), workdir, out, errs)
 	res.Wall = time.Since(res.Start)
-	if cmd.Process != nil {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left running
-	}
 	announced, earlyErr := early.wait()
-	if ctx.Err() != nil {
-		return Result{}, context.Cause(ctx)
-	}
-	var exit *exec.ExitError
 	switch {
-	case run.Err() != nil:
-		res.TimedOut = true
-	case errors.As(err, &exit), errors.Is(err, exec.ErrWaitDelay):
+	case ctx.Err() != nil:
+		return Result{}, context.Cause(ctx)
 	case err != nil:
-		res.ExitCode, res.NotStarted = 127, "cannot run "+b.Argv[0]+": "+err.Error()
-	}
-	if st := cmd.ProcessState; st != nil {
-		res.ExitCode = st.ExitCode()
-		if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			res.Signal, res.ExitCode = int(ws.Signal()), 128+int(ws.Signal())
-		}
+		return Result{}, err
+	case run.Err() != nil:
+		res.TimedOut, res.Signal, res.ExitCode = true, int(syscall.SIGKILL), 128+int(syscall.SIGKILL)
+	case notStarted != nil:
+		res.ExitCode, res.NotStarted = 127, "cannot run "+b.Argv[0]+": "+notStarted.Error()
+	case ws.Signaled():
+		res.Signal, res.ExitCode = int(ws.Signal()), 128+int(ws.Signal())
+	default:
+		res.ExitCode = ws.ExitStatus()
 	}
 	if err := errors.Join(earlyErr, res.texts(ctx, l.store, out, errs)); err != nil {
 		return Result{}, err
 	}
 	err = l.finish(ctx, b, &res, find, announced)
 	return res, err
+}
+
+// rootPath matches the workspace's place in an action's root as a path of its own
+// or the begin of one, not within another path or word.
+var rootPath = regexp.MustCompile(`(^|[\s=:,;'"(\[{<>|&@])` + regexp.QuoteMeta(action.Workspace) + `($|[/\s:,;'")\]}<>|&])`)
+
+// onHostPaths replaces paths below the workspace of the action's root in text by
+// those of its copy in dir.
+func onHostPaths(text, dir string) string {
+	to := "${1}" + strings.ReplaceAll(filepath.Join(dir, action.Workspace), "$", "$$") + "${2}"
+	// Twice, since two paths may share the character between them.
+	return rootPath.ReplaceAllString(rootPath.ReplaceAllString(text, to), to)
 }
 
 // copyTree makes the directory dir hold t, as files of its own.

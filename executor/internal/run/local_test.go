@@ -21,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Main()
+	run.Main()
 	os.Exit(m.Run())
 }
 
