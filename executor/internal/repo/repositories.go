@@ -301,14 +301,20 @@ func (r *Repositories) embedded(repo string) *loading.View {
 
 // local is the view of a local_repository.
 func (r *Repositories) local(d *declaration) (*loading.View, error) {
-	p, _ := starlark.AsString(d.attrs["path"])
-	if !filepath.IsAbs(p) {
-		p = filepath.Join(d.root, filepath.FromSlash(p))
-	}
+	p := d.folder()
 	if info, err := os.Stat(p); err != nil || !info.IsDir() {
 		return nil, d.errorf("local_repository @%s: there is no folder %s", d.repo, p)
 	}
 	return &loading.View{Repo: d.repo, Root: p, Files: r.opts.Files(d.repo, p, false)}, nil
+}
+
+// folder is where a local_repository stands.
+func (d *declaration) folder() string {
+	p, _ := starlark.AsString(d.attrs["path"])
+	if !filepath.IsAbs(p) {
+		p = filepath.Join(d.root, filepath.FromSlash(p))
+	}
+	return p
 }
 
 // Materialize returns a folder of this machine with the files of a repository.

@@ -58,8 +58,7 @@ type Registration struct {
 	Position diag.Position
 }
 
-// Registered is what the workspaces register, the root's before those of
-// workspaces it consumes.
+// Registered is what the root workspace registers.
 type Registered struct{ Toolchains, ExecutionPlatforms []Registration }
 
 // evaluating marks contexts in which a WORKSPACE file runs.
@@ -91,19 +90,28 @@ func (r *Repositories) workspace(ctx context.Context, repo string) (*workspace, 
 	return r.workspaces.Get(ctx, workspaceKey{repo})
 }
 
-// Mapping implements loading.Repos.
+// Mapping implements loading.Repos. The WORKSPACE file of a repository is only
+// evaluated when a label asks for what it may declare: many are written to be
+// built by themselves, and nobody who consumes them needs what they fetch.
 func (r *Repositories) Mapping(ctx context.Context, repo string) (func(string) string, error) {
 	root, err := r.workspace(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	w := root
+	own := func() (*workspace, error) { return root, nil }
 	if repo != "" {
-		if w, err = r.nested(ctx, repo); err != nil {
-			return nil, err
-		}
+		// Labels are resolved also when the file that they stand in is loaded.
+		ctx := context.WithoutCancel(ctx)
+		own = sync.OnceValues(func() (*workspace, error) { return r.nested(ctx, repo) })
 	}
 	return func(apparent string) string {
+		if builtin[apparent] && root.find(apparent) == nil {
+			return apparent
+		}
+		w, err := own()
+		if err != nil {
+			return repo + "+" + apparent // asking for it meets the error again, with a place to tell it
+		}
 		if w != nil {
 			if to, ok := w.resolve(apparent, root); ok {
 				return to
@@ -115,6 +123,9 @@ func (r *Repositories) Mapping(ctx context.Context, repo string) (func(string) s
 		return apparent
 	}, nil
 }
+
+// builtin are repositories that no WORKSPACE file of a consumed repository declares.
+var builtin = map[string]bool{gorulesRepo: true, "bazel_tools": true, "platforms": true}
 
 // nested returns the workspace of a local_repository, nil for other repositories.
 func (r *Repositories) nested(ctx context.Context, repo string) (*workspace, error) {
@@ -297,7 +308,34 @@ func (w *workspace) AddRepo(thread *starlark.Thread, class *bzl.RepoRule, kwargs
 		return fmt.Errorf("%s: invalid repository name %q: use letters, digits, '_', '-' and '.'", class.Name, name)
 	}
 	d := &declaration{repo: w.canonical(name), name: name, root: w.root, rule: class, attrs: attrs, position: outermost(thread)}
+	if class == w.r.rules["local_repository"] {
+		if above, ok := w.above(d.folder()); ok {
+			d.repo = above
+		}
+	}
 	return w.declare(d)
+}
+
+// above returns the repository at dir if that is w or one that consumes it:
+// workspaces that consume each other are not taken for ever deeper ones.
+func (w *workspace) above(dir string) (repo string, ok bool) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", false // the use of the repository says so
+	}
+	for repo := w.repo; ; repo = repo[:max(0, strings.LastIndexByte(repo, '+'))] {
+		w.r.mu.Lock()
+		begun := w.r.begun[repo]
+		w.r.mu.Unlock()
+		if begun != nil {
+			if root, err := filepath.EvalSymlinks(begun.root); err == nil && root == real {
+				return repo, true
+			}
+		}
+		if repo == "" {
+			return "", false
+		}
+	}
 }
 
 func (w *workspace) canonical(name string) string {
@@ -329,25 +367,16 @@ func outermost(thread *starlark.Thread) diag.Position {
 	return diag.Position{}
 }
 
-// Registered evaluates the root workspace and those of local_repositories and
-// returns what they register.
+// Registered evaluates the root workspace and returns what it registers. As in
+// Bazel, what workspaces register that it consumes does not count.
 func (r *Repositories) Registered(ctx context.Context) (Registered, error) {
-	var out Registered
-	add := func(into *[]Registration, more []Registration) {
-		for _, r := range more {
-			if !slices.ContainsFunc(*into, func(old Registration) bool { return old.Pattern == r.Pattern }) {
-				*into = append(*into, r)
-			}
-		}
+	w, err := r.workspace(ctx, "")
+	if err != nil {
+		return Registered{}, err
 	}
-	err := r.eachWorkspace(ctx, func(w *workspace) error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		add(&out.Toolchains, w.toolchains)
-		add(&out.ExecutionPlatforms, w.platforms)
-		return nil
-	})
-	return out, err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return Registered{slices.Clone(w.toolchains), slices.Clone(w.platforms)}, nil
 }
 
 // eachWorkspace calls f for the root workspace, then for those it consumes.
