@@ -85,8 +85,7 @@ type Messages struct {
 
 // Write puts text into the single output. Content runs when the inputs exist.
 type Write struct {
-	Content    func(Expander) ([]byte, error)
-	Executable bool
+	Content func(Expander) ([]byte, error)
 
 	// Template, where not nil, is an input whose text goes through Replace.
 	Template *Artifact

@@ -19,7 +19,7 @@ def _gen(ctx):
     ctx.actions.run_shell(outputs = [d], command = "mkdir $1", arguments = [d.path], use_default_shell_env = True)
     out = ctx.actions.declare_file(ctx.label.name + ".txt")
     args = ctx.actions.args().add_all([d], map_each = _rel, uniquify = True, format_each = "<%s>").add_all("--none", [])
-    args.use_param_file("@%s", use_always = True)
+    args.use_param_file("@%s")
     ctx.actions.run(
         outputs = [out], inputs = [d], executable = ctx.executable._tool, arguments = [args], mnemonic = "Gen",
     )
@@ -207,7 +207,7 @@ func TestBareName(t *testing.T) {
 func TestGenrule(t *testing.T) {
 	w := newWorld(t, toolbox)
 	s := w.producer("//:gr")
-	want := "set -e -o pipefail; bazel-out/k8-fastbuild/bin/tools/tool a.txt a.txt bazel-out/k8-fastbuild/bin/g.txt > bazel-out/k8-fastbuild/bin/gr.out" +
+	want := "set -e -o pipefail; bazel-out/k8-fastbuild/bin/tools/tool ./a.txt a.txt bazel-out/k8-fastbuild/bin/g.txt > bazel-out/k8-fastbuild/bin/gr.out" +
 		" && echo $HOME bazel-out/k8-fastbuild/bin bazel-out/k8-fastbuild/bin"
 	if got := argv(t, s, dirs{}); got[0] != "/bin/bash" || got[2] != want {
 		t.Errorf("argv %q\nwant   %q", got, want)

@@ -22,6 +22,7 @@ type Analyzer struct {
 	base    *configuration
 	targets *memo.Cache[key, *Configured]
 	aspects *memo.Cache[aspectKey, *aspectResult]
+	params  sync.Map // paramsKey -> aspectParams
 	chains  *memo.Cache[platformKey, []*registered]
 
 	mu      sync.Mutex
@@ -172,7 +173,7 @@ func (a *Analyzer) sourceFile(ctx context.Context, t *loading.Target, cfg *confi
 		}
 		art.Producer = &action.Spec{
 			Owner: t.Label, Position: t.Position, Mnemonic: "FileWrite", Progress: "Writing " + art.Path, Outputs: []*action.Artifact{art}, Inputs: action.InputList(nil),
-			Write: &action.Write{Content: func(action.Expander) ([]byte, error) { return content, nil }, Executable: true},
+			Write: &action.Write{Content: func(action.Expander) ([]byte, error) { return content, nil }},
 		}
 	}
 	return a.fileTarget(t, cfg, &bzl.File{Artifact: art, Path: art.Path, Owner: t.Label}), nil

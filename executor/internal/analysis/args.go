@@ -12,13 +12,14 @@ import (
 	"gorules/executor/internal/bzl"
 )
 
-// argsValue is the value of ctx.actions.args(). A parameter file is accepted
-// and never used: an action's argv is always the whole of it.
+// argsValue is the value of ctx.actions.args(). Words go into a parameter file
+// only where the rule always wants one: no command line is too long for a sandbox.
 type argsValue struct {
-	a      *Analyzer
-	items  []action.Arg
-	format string // of ctx.actions.write(content = args): "shell", "multiline", "flag_per_line"
-	frozen bool
+	a         *Analyzer
+	items     []action.Arg
+	format    string // of a parameter file: "shell", "multiline", "flag_per_line"
+	paramFile string // what names the file in argv, with one %s; "" for none
+	frozen    bool
 }
 
 func (x *actions) args(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -59,11 +60,28 @@ func (v *argsValue) Attr(name string) (starlark.Value, error) {
 		f = func(args starlark.Tuple, kwargs []starlark.Tuple) error {
 			var arg string
 			var always bool
-			return starlark.UnpackArgs(name, args, kwargs, "param_file_arg", &arg, "use_always?", &always)
+			if err := starlark.UnpackArgs(name, args, kwargs, "param_file_arg", &arg, "use_always?", &always); err != nil {
+				return err
+			}
+			if strings.Count(arg, "%s") != 1 {
+				return fmt.Errorf("%s: param_file_arg: expected a string with one %%s, got %q", name, arg)
+			}
+			if v.paramFile = ""; always {
+				v.paramFile = arg
+			}
+			return nil
 		}
 	case "set_param_file_format":
 		f = func(args starlark.Tuple, kwargs []starlark.Tuple) error {
-			return starlark.UnpackArgs(name, args, kwargs, "format", &v.format)
+			var format string
+			if err := starlark.UnpackArgs(name, args, kwargs, "format", &format); err != nil {
+				return err
+			}
+			if format != "shell" && format != "multiline" && format != "flag_per_line" {
+				return fmt.Errorf("%s: expected \"shell\", \"multiline\" or \"flag_per_line\", got %q", name, format)
+			}
+			v.format = format
+			return nil
 		}
 	default:
 		return nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -17,6 +18,32 @@ import (
 type aspectKey struct {
 	target key
 	aspect *bzl.Aspect
+	params string // what its parameters are, see aspectParams
+}
+
+// aspectParams are the values of the public attributes of aspects: they come from
+// the attributes of that name of the rule that names the aspect, and stay the
+// same for all targets to which it propagates.
+type aspectParams map[string]starlark.Value
+
+// of encodes those that a has, as a part of its key.
+func (p aspectParams) of(a *bzl.Aspect) string {
+	var b strings.Builder
+	for _, name := range sortedKeys(a.Attrs) {
+		if v, ok := p[name]; ok && !a.Attrs[name].IsPrivate() && !a.Attrs[name].IsLabels() {
+			fmt.Fprintf(&b, "%s=%s;", name, v)
+		}
+	}
+	for _, r := range a.Requires {
+		fmt.Fprintf(&b, "(%s)", p.of(r))
+	}
+	return b.String()
+}
+
+// paramsKey finds the parameters of an aspectKey.
+type paramsKey struct {
+	aspect *bzl.Aspect
+	params string
 }
 
 // String is what a cycle shows.
@@ -32,7 +59,7 @@ type aspectResult struct {
 type aspectCall struct{ rule starlark.Value }
 
 // withAspects returns c's providers and those that the aspects add.
-func (a *Analyzer) withAspects(ctx context.Context, aspects []*bzl.Aspect, c *Configured) (map[*bzl.Provider]starlark.Value, error) {
+func (a *Analyzer) withAspects(ctx context.Context, aspects []*bzl.Aspect, params aspectParams, c *Configured) (map[*bzl.Provider]starlark.Value, error) {
 	if c.Incompatible != "" || c.Target.Kind != loading.Rule || c.Target.Class.Impl == nil || c.Attrs == nil {
 		return c.Providers, nil
 	}
@@ -41,7 +68,9 @@ func (a *Analyzer) withAspects(ctx context.Context, aspects []*bzl.Aspect, c *Co
 		if !satisfies(c, as.Required) {
 			continue
 		}
-		res, err := a.aspects.Get(ctx, aspectKey{key{label: c.Label, cfg: c.cfg}, as})
+		k := aspectKey{key{label: c.Label, cfg: c.cfg}, as, params.of(as)}
+		a.params.LoadOrStore(paramsKey{as, k.params}, params)
+		res, err := a.aspects.Get(ctx, k)
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +115,8 @@ func (a *Analyzer) applyAspect(ctx context.Context, k aspectKey) (*aspectResult,
 }
 
 func (a *Analyzer) callAspect(ctx context.Context, k aspectKey, c *Configured) (*aspectResult, error) {
+	known, _ := a.params.Load(paramsKey{k.aspect, k.params})
+	params := known.(aspectParams)
 	r := &resolver{a: a, ctx: ctx, t: c.Target, cfg: c.cfg}
 	deps, err := r.dependencies(c.Attrs)
 	if err != nil {
@@ -96,7 +127,7 @@ func (a *Analyzer) callAspect(ctx context.Context, k aspectKey, c *Configured) (
 			continue
 		}
 		for _, d := range deps[name] {
-			if d.value.providers, err = a.withAspects(ctx, append(append([]*bzl.Aspect(nil), k.aspect.Requires...), k.aspect), d.Configured); err != nil {
+			if d.value.providers, err = a.withAspects(ctx, append(append([]*bzl.Aspect(nil), k.aspect.Requires...), k.aspect), params, d.Configured); err != nil {
 				return nil, err
 			}
 		}
@@ -106,7 +137,7 @@ func (a *Analyzer) callAspect(ctx context.Context, k aspectKey, c *Configured) (
 	rule := newStruct(starlark.StringDict{
 		"attr": under.attr, "file": under.file, "files": under.files, "executable": under.executable, "kind": starlark.String(c.Target.Class.Name),
 	})
-	own, attrs, err := a.aspectDependencies(ctx, k, c)
+	own, attrs, err := a.aspectDependencies(ctx, k, params, c)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +154,7 @@ func (a *Analyzer) callAspect(ctx context.Context, k aspectKey, c *Configured) (
 	}
 	providers := c.Providers
 	if len(k.aspect.Requires) > 0 {
-		if providers, err = a.withAspects(ctx, k.aspect.Requires, c); err != nil {
+		if providers, err = a.withAspects(ctx, k.aspect.Requires, params, c); err != nil {
 			return nil, err
 		}
 	}
@@ -144,15 +175,14 @@ func (a *Analyzer) callAspect(ctx context.Context, k aspectKey, c *Configured) (
 	return res, x.actions.unmade()
 }
 
-// aspectDependencies analyses the aspect's own attributes. A public attribute
-// takes its value from the rule's attribute of the same name.
-func (a *Analyzer) aspectDependencies(ctx context.Context, k aspectKey, c *Configured) (map[string][]*dep, map[string]starlark.Value, error) {
+// aspectDependencies analyses the aspect's own attributes.
+func (a *Analyzer) aspectDependencies(ctx context.Context, k aspectKey, params aspectParams, c *Configured) (map[string][]*dep, map[string]starlark.Value, error) {
 	attrs := map[string]starlark.Value{}
 	deps := map[string][]*dep{}
 	for _, name := range sortedKeys(k.aspect.Attrs) {
 		at := k.aspect.Attrs[name]
 		attrs[name] = at.Default
-		if v, ok := c.Attrs[name]; ok && !at.IsPrivate() {
+		if v, ok := params[name]; ok && !at.IsPrivate() && !at.IsLabels() {
 			attrs[name] = v
 		}
 		if !at.IsLabels() {

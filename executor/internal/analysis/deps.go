@@ -69,7 +69,7 @@ func (r *resolver) dependencies(attrs map[string]starlark.Value) (map[string][]*
 			}
 		}
 		if err == nil && len(w.at.Aspects) > 0 {
-			got[i].value.providers, err = r.a.withAspects(r.ctx, w.at.Aspects, c)
+			got[i].value.providers, err = r.a.withAspects(r.ctx, w.at.Aspects, aspectParams(attrs), c)
 		}
 		errs[i] = err
 	}

@@ -141,6 +141,10 @@ func (c *ruleContext) locations(form string, many bool, text string, files map[l
 		default:
 			paths = append(paths, f.Path)
 		}
+		// As in Bazel, a path can be called: a shell would look for a plain name on PATH.
+		if last := len(paths) - 1; !strings.Contains(paths[last], "/") {
+			paths[last] = "./" + paths[last]
+		}
 	}
 	sort.Strings(paths)
 	return strings.Join(paths, " "), nil
@@ -241,7 +245,7 @@ func (c *ruleContext) expandMake(attr, s string, extra map[string]string) (strin
 // the runfiles, make variables replaced, each split as a shell would.
 func (c *ruleContext) expandArgs() ([]string, error) {
 	list, ok := c.attrs["args"].(*starlark.List)
-	if !ok || list.Len() == 0 {
+	if !ok || list.Len() == 0 || !c.t.Class.Executable && !c.t.Class.Test { // where nobody runs it, it is the rule's own
 		return nil, nil
 	}
 	files := c.locationMap(nil)

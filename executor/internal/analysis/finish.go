@@ -132,9 +132,6 @@ func (c *ruleContext) takeDefaultInfo(out *Configured) error {
 	if err := c.takeFiles(out, s); err != nil {
 		return err
 	}
-	if w := writeOf(out.Executable); w != nil {
-		w.Executable = true
-	}
 	def, err := runfilesField(s, "default_runfiles")
 	if err != nil {
 		return err
@@ -200,13 +197,6 @@ func (c *ruleContext) takeFiles(out *Configured, s *starlarkstruct.Struct) error
 	return nil
 }
 
-func writeOf(f *bzl.File) *action.Write {
-	if f == nil || f.Artifact.Producer == nil {
-		return nil
-	}
-	return f.Artifact.Producer.Write
-}
-
 // takePlan takes the plan in a field of a provider, if the target gives that provider.
 func takePlan(out *Configured, provider *bzl.Provider, field string, to **action.Spec) error {
 	s, _ := bzl.Instance(out.Providers[provider])
@@ -242,7 +232,7 @@ func (c *ruleContext) analysisTest(out *Configured, s *starlarkstruct.Struct) er
 	script := "#!/bin/bash\ncat <<'GORULES_END'\n" + strings.TrimRight(message, "\n") + "\nGORULES_END\nexit " + status + "\n"
 	spec := &action.Spec{
 		Owner: c.t.Label, Position: c.t.Position, Mnemonic: "FileWrite", Progress: "Writing " + exe.Path,
-		Write: &action.Write{Content: func(action.Expander) ([]byte, error) { return []byte(script), nil }, Executable: true},
+		Write: &action.Write{Content: func(action.Expander) ([]byte, error) { return []byte(script), nil }},
 	}
 	if err := c.actions.register(spec, exe); err != nil {
 		return err

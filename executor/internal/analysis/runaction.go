@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,7 +120,7 @@ func (x *actions) fillRun(spec *action.Spec, r *runArgs, in *inputSet, base bool
 	if err := in.addTools(x, r.tools); err != nil {
 		return err
 	}
-	if err := x.addArguments(spec, r.arguments); err != nil {
+	if err := x.addArguments(spec, r.arguments, in, append(slices.Clip(outputs), optional...)); err != nil {
 		return err
 	}
 	env, err := stringDict("env", r.env)
@@ -285,22 +286,52 @@ func (x *actions) fillMessages(spec *action.Spec, v starlark.Value) error {
 }
 
 // addArguments takes arguments = [strings and Args].
-func (x *actions) addArguments(spec *action.Spec, v starlark.Value) error {
+// addArguments adds the words of arguments to spec's command, and to in what they
+// need: a parameter file stands beside the first of outputs, as in Bazel.
+func (x *actions) addArguments(spec *action.Spec, v starlark.Value, in *inputSet, outputs []*bzl.File) error {
 	elems, err := elements("arguments", v)
 	if err != nil {
 		return err
 	}
+	files := 0
 	for _, e := range elems {
 		switch e := e.(type) {
 		case starlark.String:
 			spec.Argv = append(spec.Argv, action.Lit(e))
 		case *argsValue:
-			spec.Argv = append(spec.Argv, e.words()...)
+			if e.paramFile == "" {
+				spec.Argv = append(spec.Argv, e.words()...)
+				continue
+			}
+			f, err := x.writeParamFile(spec, e, files, outputs)
+			if err != nil {
+				return err
+			}
+			files++
+			in.files = append(in.files, f)
+			spec.Argv = append(spec.Argv, action.Lit(strings.Replace(e.paramFile, "%s", f.Path, 1)))
 		default:
 			return fmt.Errorf("arguments: expected strings and Args, got %s (%s)%s", e, e.Type(), argHint(e))
 		}
 	}
 	return nil
+}
+
+// writeParamFile declares the action that writes the n-th parameter file of spec.
+func (x *actions) writeParamFile(spec *action.Spec, e *argsValue, n int, outputs []*bzl.File) (*bzl.File, error) {
+	if len(outputs) == 0 {
+		return nil, fmt.Errorf("arguments: use_param_file: an action without outputs has no place for the file")
+	}
+	p := fmt.Sprintf("%s-%d.params", outputs[0].Path, n)
+	f := &bzl.File{Artifact: &action.Artifact{Path: p}, Path: p, Root: outputs[0].Root, Owner: x.owner}
+	x.add(f)
+	words, format := e.words(), e.format
+	write := &action.Spec{Owner: x.owner, Position: spec.Position, Mnemonic: "ParameterFile", Progress: "Writing " + f.ShortPath(), Platform: x.platform,
+		Write: &action.Write{Content: func(ex action.Expander) ([]byte, error) { return paramFile(words, format, ex) }}}
+	if dirs := e.dirsOf(); dirs != nil {
+		write.Inputs = &inputSet{files: dirs}
+	}
+	return f, x.register(write, f)
 }
 
 func argHint(v starlark.Value) string {

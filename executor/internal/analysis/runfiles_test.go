@@ -69,9 +69,6 @@ func TestRunfiles(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("runfiles (-want +got):\n%s", d)
 	}
-	if !c.Executable.Artifact.Producer.Write.Executable {
-		t.Error("the executable that write() makes is not executable")
-	}
 }
 
 func TestReturnValueErrors(t *testing.T) {

@@ -32,12 +32,12 @@ func TestTestAction(t *testing.T) {
 	s := test.Spec
 	const root = "/w/bazel-out/k8-fastbuild/bin/t.runfiles"
 	got := argv(t, s, dirs{})
-	if strings.Join(got[3:], "|") != root+"/_main/t|d.txt|a b|c|--more" {
+	if strings.Join(got[3:], "|") != root+"/_main/t|./d.txt|a b|c|--more" {
 		t.Errorf("argv %q", got[3:])
 	}
 	for k, v := range map[string]string{
 		"TEST_SRCDIR": root, "RUNFILES_DIR": root, "TEST_WORKSPACE": "_main", "TEST_TARGET": "//:t", "TEST_SIZE": "small", "TEST_TIMEOUT": "60",
-		"TESTBRIDGE_TEST_ONLY": "F", "E": "1", "X": "d.txt", "BAZEL_TEST": "1", "TZ": "UTC", "XML_OUTPUT_FILE": "/w/bazel-out/testlogs/t/test.xml",
+		"TESTBRIDGE_TEST_ONLY": "F", "E": "1", "X": "./d.txt", "BAZEL_TEST": "1", "TZ": "UTC", "XML_OUTPUT_FILE": "/w/bazel-out/testlogs/t/test.xml",
 	} {
 		if s.Env[k] != v {
 			t.Errorf("%s = %q, want %q", k, s.Env[k], v)

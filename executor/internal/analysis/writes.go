@@ -27,7 +27,7 @@ func (x *actions) write(thread *starlark.Thread, args starlark.Tuple, kwargs []s
 	}
 	spec := x.newSpec(thread, name)
 	spec.Progress = "Writing " + output.ShortPath()
-	spec.Write = &action.Write{Executable: executable}
+	spec.Write = &action.Write{}
 	switch c := content.(type) {
 	case starlark.String:
 		spec.Write.Content = func(action.Expander) ([]byte, error) { return []byte(c), nil }
@@ -102,7 +102,7 @@ func (x *actions) expandTemplate(thread *starlark.Thread, args starlark.Tuple, k
 	spec.Progress = "Expanding template " + output.ShortPath()
 	spec.Inputs = &inputSet{files: []*bzl.File{template}}
 	spec.Write = &action.Write{
-		Template: template.Artifact, Executable: executable,
+		Template: template.Artifact,
 		Replace: func(text string) (string, error) {
 			for _, p := range pairs {
 				text = strings.ReplaceAll(text, p[0], p[1])

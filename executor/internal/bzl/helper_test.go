@@ -29,7 +29,7 @@ func exec(t testing.TB, src string) (starlark.StringDict, error) {
 	bzl.Attach(thread, &bzl.Context{Package: file.Pkg(), File: file, Scope: env().Scope})
 	globals, err := starlark.ExecFileOptions(bzl.Options(bzl.BzlFile), thread, "defs/x.bzl", src, env().Predeclared())
 	if err == nil {
-		err = bzl.Export(globals, file)
+		err = bzl.Export(globals, file, nil)
 	}
 	return globals, err
 }

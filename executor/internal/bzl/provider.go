@@ -22,7 +22,8 @@ type Provider struct {
 	init   starlark.Callable
 	Doc    string
 
-	positional []string // fields that may be given by position
+	positional []string          // fields that may be given by position
+	alias      map[string]string // other names of the constructor's keywords
 }
 
 var _ starlark.Callable = (*Provider)(nil)
@@ -102,6 +103,11 @@ func (p *Provider) raw(args starlark.Tuple, kwargs []starlark.Tuple) (starlark.V
 	}
 	for i, arg := range args {
 		kwargs = append(kwargs, starlark.Tuple{starlark.String(p.positional[i]), arg})
+	}
+	for i, kw := range kwargs {
+		if field, ok := p.alias[string(kw[0].(starlark.String))]; ok {
+			kwargs[i] = starlark.Tuple{starlark.String(field), kw[1]}
+		}
 	}
 	if p.fields != nil {
 		var unknown []string

@@ -24,7 +24,7 @@ var (
 	PackageSpecificationInfo = NewProvider("PackageSpecificationInfo")
 	FeatureFlagInfo          = NewProvider("FeatureFlagInfo", "value")
 	ToolchainInfo            = NewProvider("ToolchainInfo")
-	TemplateVariableInfo     = positional("TemplateVariableInfo", "variables")
+	TemplateVariableInfo     = renamed(positional("TemplateVariableInfo", "variables"), "vars", "variables")
 	ConstraintSettingInfo    = NewProvider("ConstraintSettingInfo", "label", "default_constraint_value", "has_default_constraint_value")
 	ConstraintValueInfo      = NewProvider("ConstraintValueInfo", "label", "constraint")
 	PlatformInfo             = NewProvider("PlatformInfo", "label", "constraints", "exec_properties")
@@ -51,6 +51,12 @@ var (
 func positional(name string, fields ...string) *Provider {
 	p := NewProvider(name, fields...)
 	p.positional = fields
+	return p
+}
+
+// renamed lets a keyword of p's constructor set a field of another name.
+func renamed(p *Provider, keyword, field string) *Provider {
+	p.alias = map[string]string{keyword: field}
 	return p
 }
 

@@ -61,8 +61,9 @@ type Target struct {
 	// TestAction declares the one action of a test that has an executable.
 	TestAction func() (*analysis.Test, error)
 
-	// What `run` starts, if it can be started.
+	// What `run` starts, if it can be started, and the arguments that it always has.
 	Executable *action.Artifact
+	Args       []string
 	Runfiles   action.Inputs // below "/"
 	Env        func() (map[string]string, error)
 }
@@ -218,7 +219,7 @@ func (c *Command) choose(ctx context.Context) error {
 		return exit.New(exit.BadCommandLine, "run takes one target, the pattern stands for %d", len(c.wanted))
 	case c.Verb == Run && c.wanted[0].Executable == nil:
 		t := c.wanted[0]
-		return exit.New(exit.BadCommandLine, "cannot run %s: %s targets are not executable", t.Label, strings.TrimSuffix(t.Kind, " rule"))
+		return exit.New(exit.RunFailed, "cannot run %s: %s targets are not executable", t.Label, strings.TrimSuffix(t.Kind, " rule"))
 	}
 	if len(errs) > 0 {
 		c.problems = len(errs)
@@ -311,7 +312,7 @@ func (c *Command) program(ctx context.Context, r *schedule.Report) (*resume.Prog
 	if err != nil {
 		return nil, err
 	}
-	p := &resume.Program{Argv: []string{exe}, Env: []string{"RUNFILES_DIR=" + runfiles}, Dir: runfiles + "/_main"}
+	p := &resume.Program{Argv: append([]string{exe}, w.Args...), Env: []string{"RUNFILES_DIR=" + runfiles}, Dir: runfiles + "/_main"}
 	for name, value := range own {
 		p.Env = append(p.Env, name+"="+value)
 	}

@@ -175,7 +175,7 @@ func (s *Session) Close() {
 // Expand implements command.Front.
 func (s *Session) Expand(ctx context.Context, patterns []label.Pattern, verb command.Verb, testsOnly bool) ([]label.Label, []error) {
 	x, err := s.Loader.Expand(ctx, patterns, loading.ExpandOptions{
-		KeepGoing: s.opt.KeepGoing, Tests: testsOnly, Manual: verb == command.Run})
+		KeepGoing: s.opt.KeepGoing, Tests: testsOnly, Suites: verb == command.Test, Manual: verb == command.Run})
 	if err != nil {
 		return nil, []error{err}
 	}

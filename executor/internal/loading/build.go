@@ -181,6 +181,9 @@ func (b *builder) applyDefaults(t *Target) {
 func (b *builder) addOutputs(thread *starlark.Thread, t *Target) error {
 	var err error
 	out := func(l label.Label) {
+		if l == t.Label {
+			return // as in Bazel, the name means the rule, whose default output the file is
+		}
 		if err == nil {
 			err = b.add(&Target{Label: l, Kind: GeneratedFile, Generator: t, Visibility: t.Visibility, Position: t.Position})
 		}

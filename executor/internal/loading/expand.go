@@ -20,7 +20,10 @@ type ExpandOptions struct {
 	// Expansion.Errors and goes on with the others.
 	KeepGoing bool
 
-	// Tests keeps tests only, and replaces test_suites by their tests.
+	// Suites replaces test_suites by their tests, as testing does.
+	Suites bool
+
+	// Tests keeps tests only; it implies Suites.
 	Tests bool
 
 	// Manual lets wildcards match targets that are tagged "manual" too.
@@ -90,13 +93,13 @@ func (l *Loader) expandOne(ctx context.Context, p label.Pattern, o ExpandOptions
 	if p.Negative {
 		err = nothingToTake(p, err)
 	}
-	if !o.Tests {
+	if !o.Tests && !o.Suites {
 		return targets, err
 	}
 	var tests []*Target
 	for _, t := range targets {
 		switch {
-		case t.IsTest():
+		case t.IsTest(), !o.Tests && !t.IsTestSuite():
 			tests = append(tests, t)
 		case t.IsTestSuite():
 			more, suiteErr := l.Tests(ctx, t)

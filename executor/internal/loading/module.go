@@ -117,7 +117,7 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 		}
 		return nil, Diagnose(err)
 	}
-	if err := bzl.Export(globals, key.Label); err != nil {
+	if err := bzl.Export(globals, key.Label, bound(f)); err != nil {
 		if diag.Placed(err) != nil {
 			return nil, err
 		}
@@ -255,4 +255,17 @@ func CheckLoadedNames(s *syntax.LoadStmt, mod label.Label, globals starlark.Stri
 		return At(from.NamePos, "file '%s' does not contain symbol '%s'%s", mod, from.Name, Suggest(from.Name, names))
 	}
 	return nil
+}
+
+// bound lists the names that the assignments of a file bind, in their order.
+func bound(f *syntax.File) []string {
+	var names []string
+	for _, s := range f.Stmts {
+		if as, ok := s.(*syntax.AssignStmt); ok {
+			if id, ok := as.LHS.(*syntax.Ident); ok {
+				names = append(names, id.Name)
+			}
+		}
+	}
+	return names
 }

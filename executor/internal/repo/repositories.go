@@ -172,7 +172,7 @@ func nativeRules() (map[string]*bzl.RepoRule, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := bzl.Export(globals, rulesLabel); err != nil {
+	if err := bzl.Export(globals, rulesLabel, nil); err != nil {
 		return nil, err
 	}
 	globals.Freeze()

@@ -77,7 +77,7 @@ func (l *Local) again(ctx context.Context, o action.BoundOutput, find finder, wa
 		return was, reason, err
 	}
 	dir, rel, _ := find(o.Path)
-	f, x, err := openOutput(dir, rel)
+	f, err := openOutput(dir, rel)
 	var r *refused
 	if errors.As(err, &r) {
 		return was, r.reason, nil
@@ -90,7 +90,7 @@ func (l *Local) again(ctx context.Context, o action.BoundOutput, find finder, wa
 	if _, err := f.WriteTo(h); err != nil {
 		return was, "", err
 	}
-	if h.Digest() != was.File || x != was.Executable {
+	if h.Digest() != was.File {
 		return was, changed, nil
 	}
 	return was, "", nil
@@ -98,7 +98,9 @@ func (l *Local) again(ctx context.Context, o action.BoundOutput, find finder, wa
 
 const changed = "changed after it was announced as complete"
 
-// output copies one output into the store. failure is absent or another reason
+// output copies one output into the store. As in Bazel, every file that an action
+// makes may be executed, whatever mode the action gave it: a tool that another
+// action wrote needs no chmod, and what a mode would say is in no key twice. failure is absent or another reason
 // for which it cannot be taken.
 func (l *Local) output(ctx context.Context, o action.BoundOutput, find finder) (c action.Content, failure string, err error) {
 	dir, rel, ok := find(o.Path)
@@ -109,8 +111,10 @@ func (l *Local) output(ctx context.Context, o action.BoundOutput, find finder) (
 	case o.Dir:
 		c.Tree, err = l.directory(ctx, dir, rel)
 	default:
-		c.File, c.Executable, err = l.file(ctx, dir, rel)
+		c.File, err = l.file(ctx, dir, rel)
+		c.Executable = true
 		if errors.Is(err, errLink) { // whether it may be one is for Judge
+			c.Executable = false
 			c.Symlink, err = linkOutput(dir, rel)
 		}
 	}
@@ -172,19 +176,19 @@ func allowRead(dir *os.File, rel string) bool {
 }
 
 // openOutput opens the regular file rel below the folder dir.
-func openOutput(dir, rel string) (*os.File, bool, error) {
+func openOutput(dir, rel string) (*os.File, error) {
 	d, err := os.Open(dir)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer d.Close()
 	return openRegular(d, rel)
 }
 
-func openRegular(dir *os.File, rel string) (f *os.File, executable bool, err error) {
+func openRegular(dir *os.File, rel string) (f *os.File, err error) {
 	f, err = openAt(dir, rel, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -192,9 +196,9 @@ func openRegular(dir *os.File, rel string) (f *os.File, executable bool, err err
 	}
 	if err != nil {
 		f.Close()
-		return nil, false, err
+		return nil, err
 	}
-	return f, info.Mode()&0o111 != 0, nil
+	return f, nil
 }
 
 func kindOf(m fs.FileMode) string {
@@ -213,14 +217,13 @@ func kindOf(m fs.FileMode) string {
 	return "a file"
 }
 
-func (l *Local) file(ctx context.Context, dir, rel string) (digest.Digest, bool, error) {
-	f, x, err := openOutput(dir, rel)
+func (l *Local) file(ctx context.Context, dir, rel string) (digest.Digest, error) {
+	f, err := openOutput(dir, rel)
 	if err != nil {
-		return digest.Digest{}, false, err
+		return digest.Digest{}, err
 	}
 	defer f.Close()
-	d, err := l.store.Add(ctx, f, x)
-	return d, x, err
+	return l.store.Add(ctx, f, true)
 }
 
 func linkOutput(dir, rel string) (string, error) {
@@ -306,12 +309,12 @@ func (l *Local) walk(ctx context.Context, dir *os.File, below string) (*tree.Tre
 				return nil, refuse("has a symbolic link that leads out of it: %s -> %s; use a relative target inside the output", p, te.Target)
 			}
 		case e.Type().IsRegular():
-			f, x, err := openRegular(dir, e.Name())
+			f, err := openRegular(dir, e.Name())
 			if err != nil {
 				return nil, inside(p, err)
 			}
-			te.Executable = x
-			te.File, err = l.store.Add(ctx, f, x)
+			te.Executable = true
+			te.File, err = l.store.Add(ctx, f, true)
 			f.Close()
 			if err != nil {
 				return nil, err

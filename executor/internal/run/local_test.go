@@ -196,7 +196,7 @@ func TestRunUnreadableOutputs(t *testing.T) {
 	if !res.OK(b) || w.text(res.Outputs["/out/f"].File) != "f\n" {
 		t.Fatalf("%+v", res)
 	}
-	if e, ok := res.Outputs["/out/d"].Tree.Lookup("sub/g"); !ok || w.text(e.File) != "g\n" || e.Executable {
+	if e, ok := res.Outputs["/out/d"].Tree.Lookup("sub/g"); !ok || w.text(e.File) != "g\n" || !e.Executable {
 		t.Errorf("%+v", e)
 	}
 }

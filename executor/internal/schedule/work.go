@@ -255,7 +255,7 @@ func (g *graph) finish(n *node, o *Outcome) {
 	}
 	put(n.spec.Stdout, o.Stdout)
 	put(n.spec.Stderr, o.Stderr)
-	put(n.spec.ExitCode, action.Content{File: digest.Of(ExitText(o.ExitCode))})
+	put(n.spec.ExitCode, action.Content{File: digest.Of(ExitText(o.ExitCode)), Executable: true})
 	g.settle(n)
 	if g.opt.Watcher != nil {
 		g.opt.Watcher.Done(Done{n.id, n.spec, n.bound, o, nil})

@@ -58,7 +58,7 @@ func (w *Worker) write(ctx context.Context, s *action.Write, in action.Resolver)
 		return action.Content{}, err
 	}
 	d, err := cas.PutBytes(ctx, w.Store, text)
-	return action.Content{File: d, Executable: s.Executable}, err
+	return action.Content{File: d, Executable: true}, err // as every output, see run.Local
 }
 
 func (w *Worker) writeText(ctx context.Context, s *action.Write, in action.Resolver) ([]byte, error) {

@@ -57,8 +57,8 @@ func (w *Worker) Run(ctx context.Context, b *action.Bound, job schedule.Job) (*s
 func (w *Worker) judge(ctx context.Context, b *action.Bound, res run.Result) (*schedule.Outcome, error) {
 	o := &schedule.Outcome{
 		Outputs:  res.Outputs,
-		Stdout:   action.Content{File: res.Stdout},
-		Stderr:   action.Content{File: res.Stderr},
+		Stdout:   action.Content{File: res.Stdout, Executable: true},
+		Stderr:   action.Content{File: res.Stderr, Executable: true},
 		ExitCode: res.ExitCode,
 		Failure:  run.Judge(b, res),
 		Notes:    notes(b.Spec, res.Accesses),
