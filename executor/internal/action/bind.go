@@ -3,6 +3,7 @@ package action
 import (
 	"fmt"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -66,10 +67,29 @@ func Bind(s *Spec, r Resolver) (*Bound, error) {
 		b.Outputs = append(b.Outputs, out)
 	}
 	slices.SortFunc(b.Outputs, func(x, y BoundOutput) int { return strings.Compare(x.Path, y.Path) })
+	if outer, inner, ok := nested(b.Outputs); ok {
+		return nil, fmt.Errorf("%s of %s: output %s is below output %s: no file can be there as well", s.Mnemonic, s.Owner, inner, outer)
+	}
 	if err := b.encode(s); err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", s.Mnemonic, s.Owner, err)
 	}
 	return b, nil
+}
+
+// nested finds an output that would be inside another.
+func nested(outputs []BoundOutput) (outer, inner string, ok bool) {
+	at := map[string]bool{}
+	for _, o := range outputs {
+		at[o.Path] = true
+	}
+	for _, o := range outputs {
+		for up := path.Dir(o.Path); up != "/"; up = path.Dir(up) {
+			if at[up] {
+				return up, o.Path, true
+			}
+		}
+	}
+	return "", "", false
 }
 
 func inputRoot(s *Spec, r Resolver) (*tree.Tree, error) {

@@ -29,6 +29,7 @@ type actions struct {
 
 	specs    []*action.Spec
 	byPath   map[string]*bzl.File // ordinary outputs
+	below    map[string]*bzl.File // by folder, one that is in it
 	declared []*bzl.File
 	own      map[*action.Artifact]bool         // declared here
 	made     map[*action.Artifact]*action.Spec // and the output of an action
@@ -37,7 +38,7 @@ type actions struct {
 }
 
 func newActions(ctx context.Context, a *Analyzer, owner label.Label, cfg *configuration) *actions {
-	return &actions{ctx: ctx, a: a, owner: owner, cfg: cfg, byPath: map[string]*bzl.File{}, own: map[*action.Artifact]bool{}, made: map[*action.Artifact]*action.Spec{}}
+	return &actions{ctx: ctx, a: a, owner: owner, cfg: cfg, byPath: map[string]*bzl.File{}, below: map[string]*bzl.File{}, own: map[*action.Artifact]bool{}, made: map[*action.Artifact]*action.Spec{}}
 }
 
 var _ starlark.HasAttrs = (*actions)(nil)
@@ -110,7 +111,18 @@ func (x *actions) declare(name, at string, dir bool) (*bzl.File, error) {
 		}
 		return f, nil
 	}
+	if x.below[p] != nil {
+		return nil, prefixError(p, x.owner.String(), x.below[p].Path, x.owner.String())
+	}
+	for up := path.Dir(p); len(up) > len(root); up = path.Dir(up) {
+		if x.byPath[up] != nil {
+			return nil, prefixError(up, x.owner.String(), p, x.owner.String())
+		}
+	}
 	f := &bzl.File{Artifact: &action.Artifact{Path: p, Dir: dir}, Path: p, Root: root, Owner: x.owner}
+	for up := path.Dir(p); len(up) > len(root) && x.below[up] == nil; up = path.Dir(up) {
+		x.below[up] = f
+	}
 	x.byPath[p] = f
 	x.add(f)
 	return f, nil

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 	"sync"
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/loading"
@@ -99,9 +102,10 @@ func (a *Analyzer) failure(t *loading.Target, cfg *configuration, err error) *Co
 }
 
 // Conflicts returns an error if two different files among the outputs of
-// targets that are wanted together have one path.
+// targets that are wanted together have one path, or one would be in the other.
 func Conflicts(targets []*Configured) error {
 	seen := map[string]*bzl.File{}
+	var inside []string // paths, with a slash at the end so that what is below one follows it
 	for _, c := range targets {
 		for _, f := range c.Files.Files() {
 			if path.IsAbs(f.Path) {
@@ -112,10 +116,33 @@ func Conflicts(targets []*Configured) error {
 				return targetError(c.Target, errorf("output %s is made by %s too, in another way", f.Path, old.Owner).
 					WithHint("give one of the two files another name"))
 			}
+			if old == nil {
+				inside = append(inside, f.Path+"/")
+			}
 			seen[f.Path] = f
 		}
 	}
+	slices.Sort(inside)
+	for i := 1; i < len(inside); i++ {
+		if !strings.HasPrefix(inside[i], inside[i-1]) {
+			continue
+		}
+		outer, inner := seen[strings.TrimSuffix(inside[i-1], "/")], seen[strings.TrimSuffix(inside[i], "/")]
+		at := slices.IndexFunc(targets, func(c *Configured) bool { return c.Label == inner.Owner })
+		err := prefixError(outer.Path, outer.Owner.String(), inner.Path, inner.Owner.String())
+		if at < 0 {
+			return err
+		}
+		return targetError(targets[at].Target, err)
+	}
 	return nil
+}
+
+// prefixError says that an output would be inside another, which is a file or a
+// folder that belongs to one action alone.
+func prefixError(outer, by, inner, innerBy string) *diag.Error {
+	return errorf("output %s of %s is below output %s of %s: no file can be there as well", inner, innerBy, outer, by).
+		WithHint("give one of the two another name, or build just one of them")
 }
 
 // fileless returns a target without files and with the given providers.
