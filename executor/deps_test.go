@@ -34,18 +34,18 @@ var layers = []layer{
 	// 1: content store; immutable Merkle trees.
 	{internal + "cas", "digest fsx"},
 	{internal + "cas/castest", "cas digest"},
-	{internal + "tree", "cas digest"},
+	{internal + "tree", "digest"},
 
 	// 2: what a rule asked and the bytes to run; one view of the files; what was done.
 	{internal + "action", "executor/label executor/diag digest tree"},
-	{internal + "source", "action digest tree memo"},
+	{internal + "source", "action digest tree"},
 	{internal + "journal", "executor/label action digest tree"},
 
 	// 3, front: Starlark to Specs. It reads files through what it is given, and
 	// knows neither how actions run nor where content is kept.
-	{internal + "bzl", "executor/label executor/diag executor/event action"},
-	{internal + "loading", "executor/label executor/diag executor/event bzl memo"},
-	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo digest"},
+	{internal + "bzl", "executor/label executor/diag action"},
+	{internal + "loading", "executor/label executor/diag bzl memo"},
+	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo"},
 	{internal + "query", "executor/label executor/diag bzl loading"},
 	{internal + "analysis", "executor/label executor/diag executor/event action bzl loading memo"},
 
@@ -55,7 +55,7 @@ var layers = []layer{
 	{internal + "run/runtest", "action cas digest run sandbox tree"},
 
 	// 4: sole owner of the running graph, which sees the worker as an interface.
-	{internal + "schedule", "executor/label action bug digest tree"},
+	{internal + "schedule", "action bug digest tree"},
 	{internal + "worker", "action cas digest run sandbox schedule tree"},
 
 	// 5: one command with its parts.
@@ -70,14 +70,14 @@ var layers = []layer{
 
 	// 6: rule sets, and the command line, which sees the engine's public side alone.
 	{"rules", ""},
-	{"cmd/gorules", "cmd/gorules/internal/cli executor executor/label executor/event rules"},
+	{"cmd/gorules", "cmd/gorules/internal/cli executor rules"},
 	{"cmd/gorules/internal/cli", "executor executor/label executor/diag executor/event cmd/gorules/internal/cargoinit cmd/gorules/internal/flags cmd/gorules/internal/rc " +
 		"cmd/gorules/internal/starfmt cmd/gorules/internal/ui cmd/gorules/internal/workspace"},
 	{"cmd/gorules/internal/cargoinit", "executor/diag cmd/gorules/internal/starfmt"},
 	{"cmd/gorules/internal/flags", "executor/diag"},
 	{"cmd/gorules/internal/rc", "executor/diag cmd/gorules/internal/flags"},
 	{"cmd/gorules/internal/starfmt", "executor/diag"},
-	{"cmd/gorules/internal/ui", "executor/diag executor/event executor/label"},
+	{"cmd/gorules/internal/ui", "executor/diag executor/event"},
 	{"cmd/gorules/internal/workspace", "executor/diag"},
 	{"cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, // runs gorules as a user does
 	{"cmd/gorules-bench/internal/bench", ""},
@@ -96,15 +96,15 @@ var confined = []confinement{
 	// Only the front end, and the engine's reading of a test's verdict, see Starlark values.
 	{"go.starlark.net", []string{internal + "bzl", internal + "loading", internal + "repo", internal + "query", internal + "analysis", internal + "front", "executor"}, true},
 	{"google.golang.org/grpc", nil, false},
-	{"net", []string{internal + "repo", internal + "sandbox"}, true}, // sandbox: the socket to its own helper
-	{"net/http", []string{internal + "repo"}, true},
+	{"net", []string{internal + "repo", internal + "sandbox"}, false}, // sandbox: the socket to its own helper
+	{"net/http", []string{internal + "repo"}, false},
 	// run starts a process itself where the user asked for no sandbox (tags = ["local"]).
 	{"os/exec", []string{internal + "sandbox", internal + "repo", internal + "run", "cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, true},
 	// The engine reports events; it never prints.
-	{"github.com/rs/zerolog", []string{"cmd/gorules", "cmd/gorules/internal/cli", "cmd/gorules/internal/ui"}, false},
+	{"github.com/rs/zerolog", []string{"cmd/gorules/internal/cli", "cmd/gorules/internal/ui"}, false},
 	{"log", nil, false},
 	{"log/slog", nil, false},
-	{"github.com/bazelbuild/remote-apis", []string{internal + "digest", internal + "tree", internal + "action", internal + "run"}, true},
+	{"github.com/bazelbuild/remote-apis", []string{internal + "digest", internal + "tree", internal + "action", internal + "run"}, false},
 }
 
 type confinement struct {
@@ -152,10 +152,7 @@ func check(module string, files []goFile, layers []layer) []string {
 	for _, l := range layers {
 		may[l.pkg] = map[string]bool{}
 		for name := range strings.FieldsSeq(l.may) {
-			if !strings.Contains(name, "/") && name != "executor" && name != "rules" {
-				name = internal + name
-			}
-			may[l.pkg][name] = true
+			may[l.pkg][fullName(name)] = true
 		}
 	}
 	problems := map[string]bool{}
@@ -196,6 +193,14 @@ func check(module string, files []goFile, layers []layer) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(problems))
+}
+
+// fullName is the package that a name of layer.may means.
+func fullName(name string) string {
+	if strings.Contains(name, "/") || name == "executor" || name == "rules" {
+		return name
+	}
+	return internal + name
 }
 
 // under reports whether pkg is one of dirs or below it.
@@ -253,22 +258,99 @@ func TestCheckFindsBadEdges(t *testing.T) {
 }
 
 // TestTableIsUsed: an entry for a package or an edge that does not exist any
-// more is removed, so that the table stays a picture.
+// more is removed, so that the tables stay a picture.
 func TestTableIsUsed(t *testing.T) {
-	_, files := readModule(t, "..")
-	exists := map[string]bool{}
-	for _, f := range files {
-		exists[f.pkg] = true
+	module, files := readModule(t, "..")
+	for _, problem := range unused(module, files, layers, confined) {
+		t.Error(problem)
 	}
-	for i, l := range layers {
-		if !exists[l.pkg] {
-			t.Errorf("package %s is in the table and does not exist", l.pkg)
+}
+
+// unused returns every entry of the tables that nothing needs.
+func unused(module string, files []goFile, layers []layer, confined []confinement) []string {
+	imports := map[string]map[string]bool{} // of packages, tests aside
+	tests := map[string]map[string]bool{}   // of their tests
+	note := func(to map[string]map[string]bool, pkg, imp string) {
+		if to[pkg] == nil {
+			to[pkg] = map[string]bool{}
 		}
-		for j := range i {
-			if layers[j].pkg == l.pkg {
-				t.Errorf("package %s is in the table twice", l.pkg)
+		to[pkg][imp] = true
+	}
+	for _, f := range files {
+		to := imports
+		if f.test {
+			to = tests
+		}
+		note(to, f.pkg, "")
+		for _, imp := range f.imports {
+			own, _ := strings.CutPrefix(imp, module+"/")
+			note(to, f.pkg, own)
+		}
+	}
+	var problems []string
+	seen := map[string]bool{}
+	for _, l := range layers {
+		switch {
+		case imports[l.pkg] == nil:
+			problems = append(problems, "package "+l.pkg+" is in the table and does not exist")
+			continue
+		case seen[l.pkg]:
+			problems = append(problems, "package "+l.pkg+" is in the table twice")
+		}
+		seen[l.pkg] = true
+		for name := range strings.FieldsSeq(l.may) {
+			if full := fullName(name); !imports[l.pkg][full] {
+				problems = append(problems, l.pkg+" may import "+full+" and does not")
 			}
 		}
+	}
+	uses := func(from map[string]map[string]bool, pkg, path string) bool {
+		for imp := range from[pkg] {
+			if imp == path || strings.HasPrefix(imp, path+"/") {
+				return true
+			}
+		}
+		return false
+	}
+	for _, c := range confined {
+		for _, pkg := range c.in {
+			if !uses(imports, pkg, c.path) {
+				problems = append(problems, pkg+" may import "+c.path+" and does not")
+			}
+		}
+		if !c.tests {
+			continue
+		}
+		needed := false
+		for pkg := range tests {
+			needed = needed || !slices.Contains(c.in, pkg) && uses(tests, pkg, c.path)
+		}
+		if !needed {
+			problems = append(problems, "tests may import "+c.path+" and none does")
+		}
+	}
+	return problems
+}
+
+// TestUnusedIsFound plants what unused must find.
+func TestUnusedIsFound(t *testing.T) {
+	files := []goFile{
+		{pkg: internal + "tree", name: "x.go", imports: []string{"m/" + internal + "digest", "net/http/httputil"}},
+		{pkg: internal + "digest", name: "x.go"},
+		{pkg: internal + "tree", name: "x_test.go", test: true, imports: []string{"m/" + internal + "cas"}},
+	}
+	got := unused("m", files, []layer{
+		{internal + "digest", ""}, {internal + "tree", "digest"}, {internal + "tree", "cas"}, {internal + "gone", ""},
+	}, []confinement{{"net/http", []string{internal + "tree", internal + "digest"}, true}})
+	want := []string{
+		"package executor/internal/tree is in the table twice",
+		"executor/internal/tree may import executor/internal/cas and does not",
+		"package executor/internal/gone is in the table and does not exist",
+		"executor/internal/digest may import net/http and does not",
+		"tests may import net/http and none does",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
 	}
 }
 

@@ -81,8 +81,7 @@ func (f *fake) play(ctx context.Context, patterns []label.Pattern, test bool) er
 		case "machine":
 			return &executor.Error{Kind: executor.Environment, Err: errors.New("user namespaces are refused")}
 		case "panic":
-			var missing map[string]int
-			missing["x"] = 1
+			panic("assignment to entry in nil map")
 		case "wrong": // with -k: the others are built
 			f.opt.Sink(event.Diagnostic{Severity: event.Error, Position: diag.Position{File: "BUILD", Line: 2, Column: 5}, Text: `unknown attribute "nam"`})
 			f.opt.Sink(event.TargetDone{Target: label.Label{Name: n}, Status: event.NotAnalyzed})

@@ -121,10 +121,12 @@ func inputRoot(s *Spec, r Resolver) (*tree.Tree, error) {
 
 // encode fills in the two messages and the key.
 func (b *Bound) encode(s *Spec) error {
+	platform := b.platform(s)
 	cmd := &remote.Command{
 		Arguments:        b.Argv,
 		WorkingDirectory: strings.TrimPrefix(b.Workdir, "/"),
-		Platform:         b.platform(s),
+		//lint:ignore SA1019 servers of the API before 2.2 read the properties here, and later ones compare
+		Platform: platform,
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
 		cmd.EnvironmentVariables = append(cmd.EnvironmentVariables,
@@ -147,7 +149,7 @@ func (b *Bound) encode(s *Spec) error {
 		CommandDigest:   cd.Proto(),
 		InputRootDigest: b.Root.Digest().Proto(),
 		Timeout:         durationpb.New(b.Timeout),
-		Platform:        cmd.Platform,
+		Platform:        platform,
 		Salt:            []byte(world),
 	})
 	return err

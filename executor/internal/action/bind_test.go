@@ -244,6 +244,7 @@ func TestMessages(t *testing.T) {
 	if want := []string{"A=1", "B=2", "C=3", "D=4"}; !slices.Equal(env, want) {
 		t.Errorf("environment %q, want %q", env, want)
 	}
+	//lint:ignore SA1019 both messages are to say the same
 	if !slices.IsSorted(props) || len(props) != len(b.Platform) || !proto.Equal(act.Platform, cmd.Platform) {
 		t.Errorf("properties %q, want them sorted and equal in both messages", props)
 	}

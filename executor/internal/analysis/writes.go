@@ -184,7 +184,7 @@ func (x *actions) tree(thread *starlark.Thread, args starlark.Tuple, kwargs []st
 			return nil, fmt.Errorf("tree: entries: expected a dict of files by path, got the entry %s: %s", item[0], item[1])
 		}
 		if p == "" || path.IsAbs(p) || path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") {
-			return nil, fmt.Errorf("tree: entries: %q is not a relative path without . and ..", p)
+			return nil, fmt.Errorf("tree: entries: %q: expected a relative path without the parts . and .. in it", p)
 		}
 		spec.Assemble.Entries[p] = f.Artifact
 		in.files = append(in.files, f)

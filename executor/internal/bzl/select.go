@@ -96,7 +96,7 @@ func selectFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 		return nil, err
 	}
 	if x.Len() == 0 {
-		return nil, fmt.Errorf("select: {} with no conditions can never resolve because it is missing a default: add \"%s\": ...", defaultCondition)
+		return nil, fmt.Errorf("select: {} with no conditions can never resolve because it is missing a default: add one for \"%s\"", defaultCondition)
 	}
 	part := SelectPart{NoMatch: noMatch}
 	for _, item := range x.Items() {

@@ -45,7 +45,6 @@ type world struct {
 	events []event.Event
 	told   []error
 	tool   error // what every action ends with
-	local  bool
 }
 
 func newWorld(t *testing.T, targets ...*command.Target) *world {

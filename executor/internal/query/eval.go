@@ -111,7 +111,7 @@ func (e *evaluator) eval(ctx context.Context, x expr, vars *scope) (set, error) 
 					return v.value, nil
 				}
 			}
-			return nil, fmt.Errorf("undefined variable '%s' in query: use let %s = ... in ...", name, name)
+			return nil, fmt.Errorf("undefined variable '%s' in query: define it with let %s = EXPRESSION in EXPRESSION", name, name)
 		}
 		return e.words(ctx, []string{x.text})
 	case setExpr:

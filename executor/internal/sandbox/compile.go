@@ -53,7 +53,6 @@ type compiler struct {
 	made   map[string]bool
 	upper  int
 	write  []writable
-	rw     uint64
 }
 
 // compile turns a plan into what pid 1 executes.

@@ -795,7 +795,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-type panicky struct{ watcher }
+type panicky struct{}
 
 func (panicky) Started(int, *action.Bound)  { panic("watcher") }
 func (panicky) Told(*action.Spec, []string) {}
