@@ -227,7 +227,7 @@ func (a *Analyzer) generatedFile(ctx context.Context, t *loading.Target, cfg *co
 
 // thread returns a Starlark thread for code of one target; stop must be called at its end.
 func (a *Analyzer) thread(ctx context.Context, name string, c *bzl.Context) (thread *starlark.Thread, stop func()) {
-	thread = &starlark.Thread{Name: name, Print: bzl.Printer(a.opts.Print)}
+	thread = bzl.NewThread(name, bzl.Printer(a.opts.Print))
 	bzl.Attach(thread, c)
 	cancel := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	return thread, func() { cancel() }

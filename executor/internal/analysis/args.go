@@ -334,7 +334,7 @@ func (w *vector) mapped(values []starlark.Value, ex action.Expander) ([]string, 
 		return words, nil
 	}
 	// As in Bazel print() is mute here: whoever looks at the arguments runs this again.
-	thread := &starlark.Thread{Name: "map_each", Print: func(*starlark.Thread, string) {}}
+	thread := bzl.NewThread("map_each", func(*starlark.Thread, string) {})
 	bzl.Attach(thread, &bzl.Context{})
 	for _, v := range values {
 		args := starlark.Tuple{v}

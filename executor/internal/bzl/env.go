@@ -64,7 +64,7 @@ func (e Env) Predeclared() starlark.StringDict {
 // Common returns the names that BUILD, WORKSPACE and .bzl files all see: those
 // of Starlark that Bazel has otherwise, select, struct, depset and json.
 func Common() starlark.StringDict {
-	return starlark.StringDict{
+	d := starlark.StringDict{
 		"depset":    starlark.NewBuiltin("depset", depsetFn),
 		"enumerate": starlark.NewBuiltin("enumerate", enumerateFn),
 		"fail":      starlark.NewBuiltin("fail", failFn),
@@ -72,6 +72,10 @@ func Common() starlark.StringDict {
 		"select":    starlark.NewBuiltin("select", selectFn),
 		"struct":    starlark.NewBuiltin("struct", starlarkstruct.Make),
 	}
+	for _, name := range []string{"list", "reversed", "set", "sorted", "tuple", "zip"} {
+		d[name] = bounded(name)
+	}
+	return d
 }
 
 // FileKind says which dialect a file is in.

@@ -8,7 +8,6 @@ import (
 	"sort"
 	"strings"
 
-	starlarkjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 )
@@ -17,7 +16,7 @@ import (
 // goldens made with Bazel hold.
 func jsonModule() starlark.Value {
 	return module("json", starlark.StringDict{
-		"decode": starlarkjson.Module.Members["decode"],
+		"decode": starlark.NewBuiltin("json.decode", decodeJSON),
 		"encode": starlark.NewBuiltin("json.encode", func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 			var x starlark.Value
 			if err := starlark.UnpackArgs(b.Name(), args, kwargs, "x", &x); err != nil {

@@ -268,7 +268,7 @@ func Referenced(err error, by *Target) error {
 
 // thread returns a thread that evaluates the file shown.
 func (l *Loader) thread(ctx context.Context, shown string, c *bzl.Context) (*starlark.Thread, func() bool) {
-	t := &starlark.Thread{Name: shown, Print: bzl.Printer(l.opts.Print)}
+	t := bzl.NewThread(shown, bzl.Printer(l.opts.Print))
 	bzl.Attach(t, c)
 	stop := context.AfterFunc(ctx, func() { t.Cancel("interrupted") })
 	return t, stop

@@ -155,7 +155,7 @@ func (r *Repositories) callRule(ctx context.Context, d *declaration, dir string,
 	if err != nil {
 		return err
 	}
-	thread := &starlark.Thread{Name: "@" + d.repo, Print: bzl.Printer(r.opts.Print)}
+	thread := bzl.NewThread("@"+d.repo, bzl.Printer(r.opts.Print))
 	bzl.Attach(thread, &bzl.Context{Package: pkg, File: d.rule.File, Scope: bzl.Scope{Package: pkg, Repo: mapping}})
 	stop := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	defer stop()

@@ -254,7 +254,7 @@ func (w *workspace) run(ctx context.Context, src []byte) error {
 	if err != nil {
 		return err
 	}
-	thread := &starlark.Thread{Name: w.shown, Print: bzl.Printer(w.r.opts.Print)}
+	thread := bzl.NewThread(w.shown, bzl.Printer(w.r.opts.Print))
 	bzl.Attach(thread, &bzl.Context{Package: pkg, File: label.Label{Repo: w.repo, Name: w.file}, Scope: scope, Repos: w, Extra: w})
 	stop := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	defer stop()
