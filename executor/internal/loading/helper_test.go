@@ -141,3 +141,10 @@ func parse(t testing.TB, text string) label.Label {
 	}
 	return l
 }
+
+func writeFile(t testing.TB, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"gorules/executor/internal/digest"
 )
@@ -139,7 +140,16 @@ func WriteChecked(path, magic string, body []byte) error {
 // ReadChecked returns the body of a file that WriteChecked wrote, and false if
 // it is absent, of another version or damaged.
 func ReadChecked(path, magic string) ([]byte, bool) {
-	b, err := os.ReadFile(path)
+	// Not blocking: somebody may have put a FIFO there.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, false
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, false
+	}
+	b, err := io.ReadAll(f)
 	if err != nil {
 		return nil, false
 	}

@@ -1,0 +1,58 @@
+package repo
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// FuzzUnpack: whatever an archive holds, unpacking it ends without a fault and
+// changes nothing outside its folder.
+func FuzzUnpack(f *testing.F) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range []tar.Header{
+		{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "d/l", Linkname: "../../outside", Typeflag: tar.TypeSymlink},
+		{Name: "h", Linkname: "d/l", Typeflag: tar.TypeLink},
+		{Name: "d/l/x", Typeflag: tar.TypeReg, Mode: 0o644},
+	} {
+		if err := w.WriteHeader(&h); err != nil {
+			f.Fatal(err)
+		}
+	}
+	w.Close()
+	f.Add(b.Bytes(), "tar", "")
+	var z bytes.Buffer
+	zw := zip.NewWriter(&z)
+	for _, name := range []string{"a/b", "../outside", "/abs"} {
+		if _, err := zw.Create(name); err != nil {
+			f.Fatal(err)
+		}
+	}
+	zw.Close()
+	f.Add(z.Bytes(), "zip", "a")
+	f.Add([]byte{}, "tar.gz", "")
+	f.Add([]byte{0x1f, 0x8b}, "", "..")
+	f.Fuzz(func(t *testing.T, archive []byte, kind, strip string) {
+		root := t.TempDir()
+		file, dir := filepath.Join(root, "archive"), filepath.Join(root, "into")
+		if err := os.WriteFile(file, archive, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_ = unpack(file, dir, kind, strip, nil) // an error is as good
+		es, err := os.ReadDir(root)
+		if err != nil || len(es) != 2 {
+			t.Errorf("outside of the folder: %v %v", es, err)
+		}
+		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, archive) {
+			t.Errorf("the archive itself was changed: %v", err)
+		}
+	})
+}
