@@ -124,7 +124,14 @@ func (s *Disk) openEra() error {
 		id = []byte("unknown")
 	}
 	p := filepath.Join(s.root, "boot")
-	old, err := os.ReadFile(p)
+	info, err := os.Lstat(p)
+	if err == nil && !info.Mode().IsRegular() { // reading a FIFO would not end
+		err = os.RemoveAll(p)
+	}
+	var old []byte
+	if err == nil {
+		old, err = os.ReadFile(p)
+	}
 	if err != nil || !bytes.Equal(old, id) {
 		f, err := s.fs.CreateTemp(s.root, "boot-", 0o644)
 		if err != nil {

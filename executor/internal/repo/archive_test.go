@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -190,6 +191,7 @@ func TestDownload(t *testing.T) {
 	archive = bytes.Replace(archive, []byte("top/BUILD\x00\x00"), []byte("top/BUILD\x00\x00"), 1)
 	sum := fmt.Sprintf("%x", sha256.Sum256(archive))
 	hits := map[string]int{}
+	var asked time.Time
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hits[r.URL.Path]++
 		switch r.URL.Path {
@@ -201,6 +203,22 @@ func TestDownload(t *testing.T) {
 				return
 			}
 			w.Write(archive)
+		case "/soon.tar": // and no try before that
+			if hits[r.URL.Path] == 1 {
+				asked = time.Now()
+				w.Header().Set("Retry-After", "1")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			if d := time.Since(asked); d < 900*time.Millisecond {
+				t.Errorf("asked again after %v", d)
+			}
+			w.Write(archive)
+		case "/later.tar":
+			w.Header().Set("Retry-After", time.Now().Add(2*time.Hour).UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case "/down.tar":
+			w.WriteHeader(http.StatusBadGateway)
 		default:
 			http.NotFound(w, r)
 		}
@@ -214,6 +232,9 @@ func TestDownload(t *testing.T) {
 		{"sha256", "url = 'URL/a.tar', sha256 = '" + sum + "'", ""},
 		{"mirror", "urls = ['URL/none.tar', 'URL/a.tar'], sha256 = '" + sum + "'", ""},
 		{"again", "url = 'URL/flaky.tar', sha256 = '" + sum + "'", ""},
+		{"again when the server says", "url = 'URL/soon.tar', sha256 = '" + sum + "'", ""},
+		{"much later", "url = 'URL/later.tar', sha256 = '" + sum + "'", "ERR the server answered 503 Service Unavailable, and asks to come back in "},
+		{"down", "url = 'URL/down.tar', sha256 = '" + sum + "'", "ERR " + srv.URL + "/down.tar: the server answered 502 Bad Gateway"},
 		{"integrity", "url = 'URL/a.tar', integrity = 'sha256-bad'", "ERR integrity: expected sha256-, sha384- or sha512-BASE64"},
 		{"mismatch", "url = 'URL/a.tar', sha256 = '" + strings.Repeat("0", 64) + "'", "ERR checksum mismatch of " + srv.URL + "/a.tar\n    expected sha256 " + strings.Repeat("0", 64) + "\n    got      sha256 " + sum},
 		{"missing", "url = 'URL/none.tar', sha256 = '" + sum + "'", "ERR download failed:\n    " + srv.URL + "/none.tar: the server answered 404 Not Found"},
@@ -236,6 +257,9 @@ func TestDownload(t *testing.T) {
 				t.Errorf("a.txt = %q", got)
 			}
 		})
+	}
+	if hits["/later.tar"] != 1 || hits["/down.tar"] != 3 || hits["/none.tar"] != 2 {
+		t.Errorf("requests %v; want one where a try is no use, three where it is", hits)
 	}
 	t.Run("offline afterwards", func(t *testing.T) {
 		w := newWorld(t, archiveRule("url = 'URL/a.tar', sha256 = '"+sum+"'"))

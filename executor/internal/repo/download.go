@@ -15,9 +15,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
@@ -289,60 +291,63 @@ func fileIs(p string, want checksum) bool {
 	return string(h.Sum(nil)) == string(want.sum)
 }
 
-// get downloads one URL into the store.
-func (c *repoContext) get(u string, headers *starlark.Dict, want checksum, store string) (string, string, error) {
-	wait := firstWait
-	for try := 1; ; try++ {
-		file, sum, retry, err := c.getOnce(u, headers, want, store)
-		if err == nil || !retry || try == downloadTries {
-			return file, sum, err
-		}
-		select {
-		case <-time.After(wait):
-			wait *= 2
-		case <-c.ctx.Done():
-			return "", "", context.Cause(c.ctx)
-		}
-	}
+// get downloads one URL into the store. What may go better another time is tried
+// again: after a while that doubles and differs between machines, or after the
+// time that the server names.
+func (c *repoContext) get(u string, headers *starlark.Dict, want checksum, store string) (file, sum string, err error) {
+	waits := backoff.NewExponentialBackOff()
+	waits.InitialInterval = firstWait
+	_, err = backoff.Retry(c.ctx, func() (_ struct{}, err error) {
+		file, sum, err = c.getOnce(u, headers, want, store)
+		return struct{}{}, err
+	}, backoff.WithBackOff(waits), backoff.WithMaxTries(downloadTries), backoff.WithMaxElapsedTime(0))
+	return file, sum, err
 }
 
-func (c *repoContext) getOnce(u string, headers *starlark.Dict, want checksum, store string) (_, _ string, retry bool, err error) {
-	body, retry, err := c.open(u, headers)
+// getOnce tries once. An error is Permanent where another try is no use.
+func (c *repoContext) getOnce(u string, headers *starlark.Dict, want checksum, store string) (file, sum string, err error) {
+	body, err := c.open(u, headers)
 	if err != nil {
-		return "", "", retry, err
+		return "", "", err
 	}
 	defer body.Close()
 	tmp, err := os.CreateTemp(store, "tmp-")
 	if err != nil {
-		return "", "", false, err
+		return "", "", backoff.Permanent(err)
 	}
 	defer os.Remove(tmp.Name())
 	h, sha := want.hash(), sha256.New()
 	_, err = io.Copy(io.MultiWriter(tmp, h, sha), body)
-	if closeErr := tmp.Close(); err != nil || closeErr != nil {
-		return "", "", true, errors.Join(err, closeErr)
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return "", "", err
 	}
 	if got := h.Sum(nil); want.sum != nil && string(got) != string(want.sum) {
-		return "", "", false, &checksumError{u, want.algorithm + " " + hex.EncodeToString(want.sum), want.algorithm + " " + hex.EncodeToString(got)}
+		return "", "", backoff.Permanent(&checksumError{u, want.algorithm + " " + hex.EncodeToString(want.sum), want.algorithm + " " + hex.EncodeToString(got)})
 	}
-	sum := hex.EncodeToString(sha.Sum(nil))
-	p := filepath.Join(store, sum)
-	return p, sum, false, os.Rename(tmp.Name(), p)
+	sum = hex.EncodeToString(sha.Sum(nil))
+	file = filepath.Join(store, sum)
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return "", "", backoff.Permanent(err)
+	}
+	return file, sum, nil
 }
 
-// open starts reading a URL.
-func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, bool, error) {
+// open starts reading a URL. An error is Permanent where another try is no use.
+func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, error) {
 	parsed, err := url.Parse(u)
 	if err != nil {
-		return nil, false, err
+		return nil, backoff.Permanent(err)
 	}
 	switch parsed.Scheme {
 	case "file":
 		f, err := os.Open(parsed.Path)
-		return f, false, err
+		if err != nil {
+			return nil, backoff.Permanent(err)
+		}
+		return f, nil
 	case "http", "https":
 	default:
-		return nil, false, fmt.Errorf("expected a http, https or file URL")
+		return nil, backoff.Permanent(errors.New("expected a http, https or file URL"))
 	}
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	stall := time.AfterFunc(stallTime, func() { cancel(errStalled) })
@@ -350,7 +355,7 @@ func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, boo
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
 		body.Close()
-		return nil, false, err
+		return nil, backoff.Permanent(err)
 	}
 	req.Header.Set("Accept-Encoding", "identity") // the archive itself, not its content
 	if headers != nil {
@@ -358,7 +363,8 @@ func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, boo
 			values := []string{bzl.Str(item[1])}
 			if l, ok := item[1].(*starlark.List); ok {
 				if values, err = stringsOf("headers", l); err != nil {
-					return nil, false, err
+					body.Close()
+					return nil, backoff.Permanent(err)
 				}
 			}
 			for _, v := range values {
@@ -372,14 +378,39 @@ func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, boo
 			err = cause
 		}
 		body.Close()
-		return nil, true, err
+		return nil, err
 	}
 	body.ReadCloser, body.ctx = resp.Body, ctx
 	if resp.StatusCode != http.StatusOK {
 		body.Close()
-		return nil, resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, fmt.Errorf("the server answered %s", resp.Status)
+		return nil, refusal(resp)
 	}
-	return body, false, nil
+	return body, nil
+}
+
+// maxWait is the longest that a server may ask us to wait.
+const maxWait = time.Minute
+
+// refusal words an answer other than 200.
+func refusal(resp *http.Response) error {
+	err := fmt.Errorf("the server answered %s", resp.Status)
+	if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {
+		return backoff.Permanent(err)
+	}
+	after := resp.Header.Get("Retry-After") // seconds, or a date (RFC 9110, 10.2.3)
+	if after == "" {
+		return err
+	}
+	wait := time.Duration(0)
+	if n, aerr := strconv.Atoi(after); aerr == nil {
+		wait = time.Duration(n) * time.Second
+	} else if date, derr := http.ParseTime(after); derr == nil {
+		wait = time.Until(date)
+	}
+	if wait > maxWait {
+		return backoff.Permanent(fmt.Errorf("%w, and asks to come back in %v", err, wait.Round(time.Second)))
+	}
+	return fmt.Errorf("%w: %w", err, &backoff.RetryAfterError{Duration: max(wait, 0)})
 }
 
 // stallTime is how long a server may send nothing.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"go.starlark.net/starlark"
 	"golang.org/x/sync/errgroup"
 
@@ -129,12 +130,12 @@ func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) 
 		err = r.lock.flush()
 	}
 	if err == nil {
-		err = writeFile(marker, f.encode(), 0o600)
+		err = renameio.WriteFile(marker, f.encode(), 0o600)
 	}
 	if err != nil {
 		if hadMarker != nil { // what was there stays usable for what it was made for
 			if removeAll(dir) == nil && os.Rename(old, dir) == nil {
-				_ = writeFile(marker, hadMarker, 0o600) // without it the next run fetches again
+				_ = renameio.WriteFile(marker, hadMarker, 0o600) // without it the next run fetches again
 			}
 		} else {
 			_ = removeAll(dir) // without a marker nobody looks at it

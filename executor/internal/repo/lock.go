@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/google/renameio/v2"
 
 	"gorules/executor/diag"
 	"gorules/executor/internal/loading"
@@ -114,26 +115,9 @@ func (l *lockFile) flush() error {
 	for _, key := range sorted(l.facts) {
 		fmt.Fprintf(&b, "%s %s\n", key, l.facts[key])
 	}
-	if err := writeFile(l.path, b.Bytes(), 0o644); err != nil {
+	if err := renameio.WriteFile(l.path, b.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", lockFileName, err)
 	}
 	l.dirty = false
 	return nil
-}
-
-// writeFile replaces a file in one step.
-func writeFile(path string, content []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -113,7 +113,9 @@ func (c *Cache) put(path string, k Key, d digest.Digest) {
 }
 
 // WriteChecked writes magic, a checksum of body and body to path by way of a
-// temporary file, so that a reader sees the old file or the new one.
+// temporary file, so that a reader sees the old file or the new one. Nothing is
+// synced, as libraries do it: what a power loss leaves is found by its checksum,
+// and each command would wait for the disk.
 func WriteChecked(path, magic string, body []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err

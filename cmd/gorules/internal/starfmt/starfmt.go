@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/bazelbuild/buildtools/build"
+	"github.com/google/renameio/v2"
 	"github.com/rogpeppe/go-internal/diff"
 
 	"gorules/executor/diag"
@@ -71,17 +72,7 @@ func (r *Result) Write() error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", r.Shown, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".gorules-fmt-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", r.Shown, err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(r.New)
-	err = errors.Join(err, f.Chmod(r.mode), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := renameio.WriteFile(path, r.New, r.mode, renameio.WithStaticPermissions(r.mode)); err != nil {
 		return fmt.Errorf("write %s: %w", r.Shown, err)
 	}
 	return nil
