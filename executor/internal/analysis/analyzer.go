@@ -3,6 +3,7 @@ package analysis
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -183,7 +184,7 @@ func (a *Analyzer) sourceFile(ctx context.Context, t *loading.Target, cfg *confi
 		return nil, targetError(t, err)
 	}
 	inRepo := path.Join(t.Label.Package, t.Label.Name)
-	info, err := view.Files.Stat(inRepo)
+	info, err := fs.Stat(view.Files, inRepo)
 	if err != nil {
 		return nil, targetError(t, fmt.Errorf("cannot read %s: %w", inRepo, err))
 	}
@@ -194,7 +195,7 @@ func (a *Analyzer) sourceFile(ctx context.Context, t *loading.Target, cfg *confi
 	case info.IsDir():
 		return nil, targetError(t, fmt.Errorf("folders of the repository @%s, which is part of gorules, cannot be inputs", t.Label.Repo))
 	default:
-		content, err := view.Files.ReadFile(inRepo)
+		content, err := fs.ReadFile(view.Files, inRepo)
 		if err != nil {
 			return nil, targetError(t, fmt.Errorf("cannot read %s: %w", inRepo, err))
 		}

@@ -24,13 +24,13 @@ type repos map[string]string
 
 func (r repos) View(_ context.Context, repo string) (*loading.View, error) {
 	if repo == "gorules" {
-		return &loading.View{Repo: repo, FS: os.DirFS("../../../rules"), Files: loading.EmbeddedFiles(os.DirFS("../../../rules"))}, nil
+		return &loading.View{Repo: repo, Files: os.DirFS("../../../rules")}, nil
 	}
 	root, ok := r[repo]
 	if !ok {
 		return nil, fmt.Errorf("no repository @%s", repo)
 	}
-	return &loading.View{Repo: repo, Root: root, Files: loading.HostFiles(root)}, nil
+	return &loading.View{Repo: repo, Root: root, Files: os.DirFS(root)}, nil
 }
 
 func (r repos) Mapping(context.Context, string) (func(string) string, error) {

@@ -103,7 +103,7 @@ func Open(ctx context.Context, o Options, config analysis.Config, groups []strin
 }
 
 // Repositories finds the workspace's repositories; files makes what reads them.
-func (o Options) Repositories(files func(name, root string, immutable bool) loading.Files) (*repo.Repositories, error) {
+func (o Options) Repositories(files func(name, root string, immutable bool) fs.FS) (*repo.Repositories, error) {
 	r, err := repo.New(repo.Options{
 		Workspace:  o.Workspace,
 		OutputRoot: o.Dir,
@@ -139,9 +139,9 @@ func environ() map[string]string {
 
 // files reads repositories through the snapshot, so that what loading saw is
 // noted. Those that gorules fetched itself are known by name, see repo.Fresh.
-func (s *Session) files(_, root string, immutable bool) loading.Files {
+func (s *Session) files(_, root string, immutable bool) fs.FS {
 	if immutable {
-		return loading.HostFiles(root)
+		return os.DirFS(root)
 	}
 	return s.Sources.Under(root)
 }

@@ -38,7 +38,7 @@ func (l *Loader) loadPackage(ctx context.Context, id label.Package) (*Package, e
 	}
 	full := path.Join(id.Path, build)
 	shown := view.Shown(full)
-	src, err := tree.ReadFile(full)
+	src, err := tree.readFile(full)
 	if err != nil {
 		return nil, diag.Errorf(diag.Position{File: shown}, "cannot read the file: %w", cause(err))
 	}

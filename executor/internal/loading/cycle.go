@@ -42,7 +42,7 @@ func (l *Loader) findLoad(ctx context.Context, from, to moduleKey) (syntax.Posit
 		return syntax.Position{}, false
 	}
 	full := path.Join(from.Package, from.Name)
-	src, err := tree.ReadFile(full)
+	src, err := tree.readFile(full)
 	if err != nil {
 		return syntax.Position{}, false
 	}

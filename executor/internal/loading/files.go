@@ -5,45 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"sync"
 )
-
-// Files reads one repository. Paths are slash-separated and relative to its
-// root, which is ".". Loading reads through nothing else, so an implementation
-// that records its calls, missing files and listings included, knows everything
-// that the result depends on. It must be safe for concurrent use.
-type Files interface {
-	ReadFile(path string) ([]byte, error)
-
-	// ReadDir lists a folder, sorted by name.
-	ReadDir(path string) ([]fs.DirEntry, error)
-
-	// Stat follows symbolic links.
-	Stat(path string) (fs.FileInfo, error)
-}
-
-// HostFiles returns the Files of the folder root of this machine.
-func HostFiles(root string) Files { return hostFiles(root) }
-
-type hostFiles string
-
-func (r hostFiles) at(p string) string { return filepath.Join(string(r), filepath.FromSlash(p)) }
-
-func (r hostFiles) ReadFile(p string) ([]byte, error)       { return os.ReadFile(r.at(p)) }
-func (r hostFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(r.at(p)) }
-func (r hostFiles) Stat(p string) (fs.FileInfo, error)      { return os.Stat(r.at(p)) }
-
-// EmbeddedFiles returns the Files of fsys, whose content is part of the program.
-func EmbeddedFiles(fsys fs.FS) Files { return embeddedFiles{fsys} }
-
-type embeddedFiles struct{ fsys fs.FS }
-
-func (e embeddedFiles) ReadFile(p string) ([]byte, error) { return fs.ReadFile(e.fsys, path.Clean(p)) }
-func (e embeddedFiles) ReadDir(p string) ([]fs.DirEntry, error) {
-	return fs.ReadDir(e.fsys, path.Clean(p))
-}
-func (e embeddedFiles) Stat(p string) (fs.FileInfo, error) { return fs.Stat(e.fsys, path.Clean(p)) }
 
 // buildFileNames are the names of BUILD files, the preferred one first.
 var buildFileNames = [...]string{"BUILD.bazel", "BUILD"}
@@ -51,9 +14,9 @@ var buildFileNames = [...]string{"BUILD.bazel", "BUILD"}
 // workspaceFileNames mark the root of a workspace.
 var workspaceFileNames = [...]string{"WORKSPACE", "WORKSPACE.bazel", "MODULE.bazel", "REPO.bazel"}
 
-// tree is a Files whose listings are kept: each folder is listed once.
+// tree reads one repository. Its listings are kept: each folder is listed once.
 type tree struct {
-	Files
+	fsys fs.FS
 	dirs sync.Map // path -> func() (*dir, error)
 
 	builds sync.Map // path -> func() (string, error): the BUILD file there
@@ -67,17 +30,24 @@ type dir struct {
 	names   map[string]fs.DirEntry
 }
 
-func newTree(f Files) *tree {
-	t := &tree{Files: f}
+func newTree(fsys fs.FS) *tree {
+	t := &tree{fsys: fsys}
 	t.ignored = sync.OnceValues(t.readIgnored)
 	return t
 }
+
+// readFile returns a file's content; paths are relative to the root, which is "."
+// or "".
+func (t *tree) readFile(p string) ([]byte, error) { return fs.ReadFile(t.fsys, path.Clean(p)) }
+
+// stat follows symbolic links.
+func (t *tree) stat(p string) (fs.FileInfo, error) { return fs.Stat(t.fsys, path.Clean(p)) }
 
 // list returns the folder p, "." for the root.
 func (t *tree) list(p string) (*dir, error) {
 	p = path.Clean(p)
 	once, _ := t.dirs.LoadOrStore(p, sync.OnceValues(func() (*dir, error) {
-		entries, err := t.ReadDir(p)
+		entries, err := fs.ReadDir(t.fsys, p)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +93,7 @@ func (t *tree) findBuildFile(pkg string) (string, error) {
 
 func (t *tree) probeBuildFile(pkg string) (string, error) {
 	for _, name := range buildFileNames {
-		info, err := t.Stat(path.Join(pkg, name))
+		info, err := t.stat(path.Join(pkg, name))
 		switch {
 		case err == nil && !info.IsDir():
 			return name, nil
@@ -151,7 +121,7 @@ func (t *tree) kind(p string, e fs.DirEntry) entryKind {
 	case fs.ModeDir:
 		return folder
 	case fs.ModeSymlink:
-		info, err := t.Stat(p)
+		info, err := t.stat(p)
 		switch {
 		case err != nil:
 			return missing
@@ -172,7 +142,7 @@ func (t *tree) kind(p string, e fs.DirEntry) entryKind {
 func (t *tree) isAncestor(p string, info fs.FileInfo) bool {
 	for p != "." {
 		p = path.Dir(p)
-		if up, err := t.Stat(p); err == nil && os.SameFile(up, info) {
+		if up, err := t.stat(p); err == nil && os.SameFile(up, info) {
 			return true
 		}
 	}

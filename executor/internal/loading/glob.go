@@ -9,6 +9,13 @@ import (
 	"unicode/utf8"
 )
 
+// Bazel's globs are another language than those of doublestar, which source trees
+// and queries of rules use (package source): "?", "[" and "{" are refused or plain
+// characters, "**" stands only for whole segments, and a pattern never enters
+// another package. And they are walked, a segment at a time, so that a pattern
+// lists no folder that it cannot match in: what was listed is a fact that the next
+// command checks.
+
 // glob finds the files below the package pkg ("" for the root) that match one
 // of include and none of exclude, sorted, relative to pkg. Folders count only
 // with dirs set. It does not enter other packages, nor what skip names. empty is

@@ -50,15 +50,15 @@ type repos struct {
 
 func (r *repos) View(_ context.Context, repo string) (*loading.View, error) {
 	if repo == "gorules" {
-		return &loading.View{Repo: repo, Files: loading.EmbeddedFiles(fstest.MapFS{"builtins/rules.bzl": {Data: []byte(natives)}})}, nil
+		return &loading.View{Repo: repo, Files: fstest.MapFS{"builtins/rules.bzl": {Data: []byte(natives)}}}, nil
 	}
 	root, ok := r.roots[repo]
 	if !ok {
 		return nil, fmt.Errorf("no repository @%s", repo)
 	}
-	f := loading.HostFiles(root)
+	f := os.DirFS(root)
 	if r.reads != nil {
-		r.once.Do(func() { r.reads.Files = f })
+		r.once.Do(func() { r.reads.FS = f })
 		f = r.reads
 	}
 	return &loading.View{Repo: repo, Root: root, Files: f}, nil
@@ -70,7 +70,7 @@ func (r *repos) Mapping(context.Context, string) (func(string) string, error) {
 
 // recorder notes what is read.
 type recorder struct {
-	loading.Files
+	fs.FS
 	mu    sync.Mutex
 	calls []string
 }
@@ -83,17 +83,17 @@ func (r *recorder) note(what, p string) {
 
 func (r *recorder) ReadFile(p string) ([]byte, error) {
 	r.note("read", p)
-	return r.Files.ReadFile(p)
+	return fs.ReadFile(r.FS, p)
 }
 
 func (r *recorder) ReadDir(p string) ([]fs.DirEntry, error) {
 	r.note("list", p)
-	return r.Files.ReadDir(p)
+	return fs.ReadDir(r.FS, p)
 }
 
 func (r *recorder) Stat(p string) (fs.FileInfo, error) {
 	r.note("stat", p)
-	return r.Files.Stat(p)
+	return fs.Stat(r.FS, p)
 }
 
 // write unpacks an archive into a new folder; a name that ends in "/" is an

@@ -23,7 +23,7 @@ type ignoreSet struct {
 // readIgnored reads .bazelignore.
 func (t *tree) readIgnored() (*ignoreSet, error) {
 	s := &ignoreSet{tree: t, folders: map[string]bool{}}
-	src, err := t.ReadFile(ignoreFile)
+	src, err := t.readFile(ignoreFile)
 	if isMissing(err) {
 		return s, nil
 	}

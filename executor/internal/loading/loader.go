@@ -36,14 +36,13 @@ type View struct {
 	// Root is its folder on this machine; "" if it is embedded in the program.
 	Root string
 
-	// FS holds an embedded repository.
-	FS fs.FS
-
 	// Immutable says that Root stands under a name that fixes its content.
 	Immutable bool
 
-	// Files reads it for loading.
-	Files Files
+	// Files reads it. Loading reads through nothing else, so one that records what
+	// it is asked, missing files and listings included, knows everything that the
+	// result depends on.
+	Files fs.FS
 }
 
 // Shown is the name of a file for messages: relative in the main workspace,
@@ -195,7 +194,7 @@ func (l *Loader) noSuchTarget(ctx context.Context, p *Package, lab label.Label) 
 	if err != nil {
 		return err
 	}
-	if info, err := t.Stat(path.Join(lab.Package, lab.Name)); err == nil && !info.IsDir() {
+	if info, err := t.stat(path.Join(lab.Package, lab.Name)); err == nil && !info.IsDir() {
 		return e.WithHint(fmt.Sprintf("However, a source file of this name exists: add exports_files([\"%s\"]) to %s.", lab.Name, p.Shown))
 	}
 	return e
@@ -235,7 +234,7 @@ func (l *Loader) checkSource(ctx context.Context, p *Package, t *Target) error {
 		return diag.Place(err, t.Position)
 	}
 	full := path.Join(t.Label.Package, t.Label.Name)
-	_, err = tree.Stat(full)
+	_, err = tree.stat(full)
 	if err == nil {
 		return nil
 	}

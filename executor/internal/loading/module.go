@@ -69,7 +69,7 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 			return nil, err
 		}
 	}
-	src, err := tree.ReadFile(full)
+	src, err := tree.readFile(full)
 	if err != nil {
 		return nil, l.cannotRead(tree, key.Label, err)
 	}

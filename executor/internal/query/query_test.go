@@ -18,12 +18,12 @@ type repos struct{ main fstest.MapFS }
 
 func (r repos) View(_ context.Context, repo string) (*loading.View, error) {
 	if repo == "gorules" {
-		return &loading.View{Repo: repo, Files: loading.EmbeddedFiles(fstest.MapFS{"builtins/rules.bzl": {Data: []byte(natives)}})}, nil
+		return &loading.View{Repo: repo, Files: fstest.MapFS{"builtins/rules.bzl": {Data: []byte(natives)}}}, nil
 	}
 	if repo != "" {
 		return nil, fmt.Errorf("no repository @%s", repo)
 	}
-	return &loading.View{Root: "/", Files: loading.EmbeddedFiles(r.main)}, nil
+	return &loading.View{Root: "/", Files: r.main}, nil
 }
 
 func (repos) Mapping(context.Context, string) (func(string) string, error) {

@@ -12,7 +12,6 @@ import (
 	"github.com/google/renameio/v2"
 
 	"gorules/executor/diag"
-	"gorules/executor/internal/loading"
 )
 
 // lockFileName is the file at the workspace root with facts that nothing else pins.
@@ -24,7 +23,7 @@ const lockHeader = "# What other lock files do not pin: one sorted line a fact. 
 type lockFile struct {
 	path  string
 	mode  LockfileMode
-	files loading.Files
+	files fs.FS
 
 	mu    sync.Mutex
 	facts map[string]string // nil until read
@@ -32,7 +31,7 @@ type lockFile struct {
 	dirty bool
 }
 
-func newLockFile(workspace string, mode LockfileMode, files loading.Files) *lockFile {
+func newLockFile(workspace string, mode LockfileMode, files fs.FS) *lockFile {
 	return &lockFile{path: filepath.Join(workspace, lockFileName), mode: mode, files: files}
 }
 
@@ -41,7 +40,7 @@ func (l *lockFile) read() error {
 	if l.facts != nil {
 		return nil
 	}
-	src, err := l.files.ReadFile(lockFileName)
+	src, err := fs.ReadFile(l.files, lockFileName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading %s: %w", lockFileName, err)
 	}

@@ -60,8 +60,8 @@ type Options struct {
 	Lockfile LockfileMode // "" means LockUpdate
 
 	// Files makes what reads a folder of this machine for loading, so that the
-	// caller can record reads; nil means loading.HostFiles.
-	Files func(repo, root string, immutable bool) loading.Files
+	// caller can record reads; nil means os.DirFS.
+	Files func(repo, root string, immutable bool) fs.FS
 
 	// Lock, where not nil, is held while a repository is fetched, so that only one
 	// process does.
@@ -116,7 +116,7 @@ func New(o Options) (*Repositories, error) {
 		}
 	}
 	if o.Files == nil {
-		o.Files = func(_, root string, _ bool) loading.Files { return loading.HostFiles(root) }
+		o.Files = func(_, root string, _ bool) fs.FS { return os.DirFS(root) }
 	}
 	if o.Lockfile == "" {
 		o.Lockfile = LockUpdate
@@ -283,7 +283,7 @@ func (r *Repositories) embedded(repo string) *loading.View {
 		return nil
 	}
 	if repo == gorulesRepo {
-		return &loading.View{Repo: repo, FS: r.opts.Embedded, Immutable: true, Files: loading.EmbeddedFiles(r.opts.Embedded)}
+		return &loading.View{Repo: repo, Immutable: true, Files: r.opts.Embedded}
 	}
 	dir := embeddedFolder + "/" + repo
 	if !fs.ValidPath(dir) {
@@ -296,7 +296,7 @@ func (r *Repositories) embedded(repo string) *loading.View {
 	if err != nil {
 		return nil
 	}
-	return &loading.View{Repo: repo, FS: sub, Immutable: true, Files: loading.EmbeddedFiles(sub)}
+	return &loading.View{Repo: repo, Immutable: true, Files: sub}
 }
 
 // local is the view of a local_repository.
@@ -333,11 +333,11 @@ func (r *Repositories) Materialize(ctx context.Context, repo string) (string, er
 // materialize writes an embedded repository under a name that fixes its content.
 func (r *Repositories) materialize(v *loading.View) (string, error) {
 	h := sha256.New()
-	err := fs.WalkDir(v.FS, ".", func(p string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(v.Files, ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		b, err := fs.ReadFile(v.FS, p)
+		b, err := fs.ReadFile(v.Files, p)
 		fmt.Fprintf(h, "%s\x00%d\x00", p, len(b))
 		h.Write(b)
 		return err
@@ -358,7 +358,7 @@ func (r *Repositories) materialize(v *loading.View) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	if err := os.CopyFS(filepath.Join(tmp, "r"), v.FS); err != nil {
+	if err := os.CopyFS(filepath.Join(tmp, "r"), v.Files); err != nil {
 		return "", fmt.Errorf("writing the embedded repository @%s: %w", v.Repo, err)
 	}
 	if err := os.Rename(filepath.Join(tmp, "r"), dir); err != nil {

@@ -204,7 +204,7 @@ func (r *Repositories) evaluate(ctx context.Context, k workspaceKey) (*workspace
 	up, _ := ctx.Value(evaluatingKey{}).(*evaluating)
 	ctx = context.WithValue(ctx, evaluatingKey{}, &evaluating{k.repo, up})
 	for _, name := range []string{"WORKSPACE.bazel", "WORKSPACE", "MODULE.bazel"} {
-		src, err := view.Files.ReadFile(name)
+		src, err := fs.ReadFile(view.Files, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

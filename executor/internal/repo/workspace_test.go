@@ -256,7 +256,7 @@ func TestEmbedded(t *testing.T) {
 		}
 	}
 	v, err := r.View(t.Context(), "bazel_tools")
-	if err != nil || !v.Immutable || v.Root != "" || v.FS == nil {
+	if err != nil || !v.Immutable || v.Root != "" || v.Files == nil {
 		t.Errorf("view = %+v, %v", v, err)
 	}
 }

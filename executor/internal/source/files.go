@@ -2,14 +2,14 @@ package source
 
 import (
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"time"
 )
 
-// A Root reads one folder tree through a Snapshot, so that everything the
-// front end reads, probes and lists there is noted. Its paths are
-// slash-separated and relative; it has the methods of loading.Files.
+// A Root is a file system that reads one folder tree through a Snapshot, so that
+// everything the front end reads, probes and lists there is noted.
 type Root struct {
 	snapshot *Snapshot
 	dir      string
@@ -20,11 +20,50 @@ func (s *Snapshot) Under(dir string) Root { return Root{s, dir} }
 
 func (r Root) at(p string) string { return filepath.Join(r.dir, filepath.FromSlash(p)) }
 
+// valid refuses paths that an io/fs.FS must not know.
+func valid(op, p string) error {
+	if !fs.ValidPath(p) {
+		return &fs.PathError{Op: op, Path: p, Err: fs.ErrInvalid}
+	}
+	return nil
+}
+
+var (
+	_ fs.ReadFileFS = Root{}
+	_ fs.ReadDirFS  = Root{}
+	_ fs.StatFS     = Root{}
+)
+
+// Open returns a file or folder as it is now, and notes its content or names.
+func (r Root) Open(p string) (fs.File, error) {
+	if err := valid("open", p); err != nil {
+		return nil, err
+	}
+	info, err := r.Stat(p)
+	if err == nil && info.IsDir() {
+		_, err = r.ReadDir(p)
+	} else if err == nil {
+		_, err = r.ReadFile(p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(r.at(p))
+}
+
 // ReadFile returns a file's content.
-func (r Root) ReadFile(p string) ([]byte, error) { return r.snapshot.ReadFile(r.at(p)) }
+func (r Root) ReadFile(p string) ([]byte, error) {
+	if err := valid("readfile", p); err != nil {
+		return nil, err
+	}
+	return r.snapshot.ReadFile(r.at(p))
+}
 
 // ReadDir lists a folder, sorted by name.
 func (r Root) ReadDir(p string) ([]fs.DirEntry, error) {
+	if err := valid("readdir", p); err != nil {
+		return nil, err
+	}
 	es, err := r.snapshot.ReadDir(r.at(p))
 	if err != nil {
 		return nil, err
@@ -38,6 +77,9 @@ func (r Root) ReadDir(p string) ([]fs.DirEntry, error) {
 
 // Stat follows symbolic links.
 func (r Root) Stat(p string) (fs.FileInfo, error) {
+	if err := valid("stat", p); err != nil {
+		return nil, err
+	}
 	k, err := r.snapshot.Stat(r.at(p))
 	return fileInfo{path.Base(p), k}, err
 }
