@@ -258,7 +258,8 @@ func list(p string, hidden []string) ([]DirEntry, error) {
 	}
 	out := make([]DirEntry, 0, len(es))
 	for _, e := range es {
-		if isOutputLink(e.Name()) || slices.Contains(hidden, filepath.Join(p, e.Name())) {
+		at := filepath.Join(p, e.Name())
+		if isOutputLink(e.Name()) || slices.Contains(hidden, at) || e.Type() == fs.ModeSymlink && leadsInto(at, hidden) {
 			continue
 		}
 		out = append(out, DirEntry{e.Name(), e.Type()})
@@ -267,8 +268,15 @@ func list(p string, hidden []string) ([]DirEntry, error) {
 	return out, nil
 }
 
-// isOutputLink tells the links that gorules itself makes in a workspace, which
-// are no part of what it sees there.
+// leadsInto tells links into hidden folders: those to outputs, whatever prefix
+// their names were given.
+func leadsInto(link string, hidden []string) bool {
+	to, err := os.Readlink(link)
+	return err == nil && slices.ContainsFunc(hidden, func(h string) bool { return h != "" && strings.HasPrefix(to, h+"/") })
+}
+
+// isOutputLink tells the links that gorules itself makes in a workspace, also
+// those that lead to what another cache folder holds: no part of what it sees there.
 func isOutputLink(name string) bool { return name == "gorules-bin" || name == "gorules-testlogs" }
 
 // Blob returns a file that held d's content when it was asked for.
