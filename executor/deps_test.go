@@ -45,7 +45,7 @@ var layers = []layer{
 	// knows neither how actions run nor where content is kept.
 	{internal + "bzl", "executor/label executor/diag action"},
 	{internal + "loading", "executor/label executor/diag bzl memo"},
-	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo"},
+	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo source"},
 	{internal + "query", "executor/label executor/diag bzl loading"},
 	{internal + "analysis", "executor/label executor/diag executor/event action bzl loading memo"},
 

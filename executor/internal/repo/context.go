@@ -220,7 +220,7 @@ func (c *repoContext) symlink(name string, args starlark.Tuple, kwargs []starlar
 		return nil, err
 	}
 	if !c.inside(to) {
-		c.facts.note(factOutside, "", "")
+		c.facts.m.Outside = true
 	}
 	return starlark.None, os.Symlink(to, at)
 }
@@ -263,7 +263,7 @@ func (c *repoContext) getenv(name string, args starlark.Tuple, kwargs []starlark
 	if err := starlark.UnpackArgs(name, args, kwargs, "name", &variable, "default?", &def); err != nil {
 		return nil, err
 	}
-	c.facts.note(factEnv, variable, c.r.envFact(variable))
+	c.facts.note(c.facts.m.Env, variable, c.r.envFact(variable))
 	if v, ok := c.r.opts.Env[variable]; ok {
 		return starlark.String(v), nil
 	}
@@ -293,7 +293,7 @@ func (c *repoContext) whichFn(name string, args starlark.Tuple, kwargs []starlar
 		return nil, fmt.Errorf("program argument of which() may not contain a / or be empty, got %q", program)
 	}
 	p := c.r.which(program)
-	c.facts.note(factWhich, program, p)
+	c.facts.note(c.facts.m.Which, program, p)
 	if p == "" {
 		return starlark.None, nil
 	}
@@ -312,7 +312,7 @@ func (c *repoContext) watchFn(name string, args starlark.Tuple, kwargs []starlar
 	if c.inside(p) {
 		return nil, fmt.Errorf("attempted to watch path inside the repository that is made: %s", p)
 	}
-	c.facts.note(factFile, p, fileFact(p))
+	c.facts.watch(p)
 	return starlark.None, nil
 }
 
@@ -328,7 +328,7 @@ func (c *repoContext) watchTree(name string, args starlark.Tuple, kwargs []starl
 	if c.inside(p) {
 		return nil, fmt.Errorf("attempted to watch path inside the repository that is made: %s", p)
 	}
-	c.facts.note(factTree, p, treeFact(p))
+	c.facts.watchTree(p)
 	return starlark.None, nil
 }
 
@@ -380,6 +380,6 @@ func (c *repoContext) pin(key, value string) error {
 	if err := c.r.lock.add(key, value); err != nil {
 		return err
 	}
-	c.facts.note(factLock, key, value)
+	c.facts.note(c.facts.m.Lock, key, value)
 	return nil
 }

@@ -108,7 +108,7 @@ func (c *repoContext) run(argv, env []string, dir string, timeout time.Duration)
 	switch {
 	case !strings.Contains(program, "/"):
 		program = c.r.which(argv[0])
-		c.facts.note(factWhich, argv[0], program)
+		c.facts.note(c.facts.m.Which, argv[0], program)
 		if program == "" {
 			return execResult("", fmt.Sprintf("%s: not found in PATH", argv[0]), failedToRun), nil
 		}
@@ -116,7 +116,7 @@ func (c *repoContext) run(argv, env []string, dir string, timeout time.Duration)
 		program = filepath.Join(dir, program)
 	}
 	if !c.inside(program) {
-		c.facts.note(factStat, program, fileStat(program))
+		c.facts.Program(program)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()

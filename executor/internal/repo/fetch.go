@@ -35,8 +35,8 @@ func (r *Repositories) fetch(ctx context.Context, d *declaration) (*loading.View
 	if err != nil {
 		return nil, err
 	}
-	if f := r.current(d.repo, key); f != nil {
-		return r.fetchedView(d.repo, f), nil
+	if m := r.current(d.repo, key); m != nil {
+		return r.fetchedView(d.repo, m), nil
 	}
 	if r.opts.Lock != nil {
 		unlock, err := r.opts.Lock(ctx, d.repo)
@@ -44,37 +44,38 @@ func (r *Repositories) fetch(ctx context.Context, d *declaration) (*loading.View
 			return nil, err
 		}
 		defer unlock()
-		if f := r.current(d.repo, key); f != nil { // another process has just fetched it
-			return r.fetchedView(d.repo, f), nil
+		if m := r.current(d.repo, key); m != nil { // another process has just fetched it
+			return r.fetchedView(d.repo, m), nil
 		}
 	}
-	f, err := r.runRule(ctx, d, key)
+	m, err := r.runRule(ctx, d, key)
 	if err != nil {
 		return nil, err
 	}
-	return r.fetchedView(d.repo, f), nil
+	return r.fetchedView(d.repo, m), nil
 }
 
-// current returns the facts of a repository that is as its marker says; nil if
-// it has to be fetched.
-func (r *Repositories) current(repo, key string) *facts {
-	src, err := os.ReadFile(r.marker(repo))
-	if err != nil {
+// current returns the marker of a repository that is as it says; nil if it has
+// to be fetched.
+func (r *Repositories) current(repo, key string) *marker {
+	m := r.complete(repo)
+	if m == nil || m.Key != key || !r.holds(m) {
 		return nil
 	}
-	f, err := decodeFacts(src)
-	if err != nil || f.m[factID{factKey, ""}] != key || r.stale(f) != "" {
-		return nil
-	}
+	return m
+}
+
+// complete returns the marker of a repository that was fetched to the end.
+func (r *Repositories) complete(repo string) *marker {
+	m := readMarker(r.marker(repo))
 	if _, err := os.Stat(r.dir(repo)); err != nil {
 		return nil
 	}
-	return f
+	return m
 }
 
-func (r *Repositories) fetchedView(repo string, f *facts) *loading.View {
-	_, outside := f.m[factID{factOutside, ""}]
-	return &loading.View{Repo: repo, Root: r.dir(repo), Immutable: !outside, Files: r.opts.Files(repo, r.dir(repo), !outside)}
+func (r *Repositories) fetchedView(repo string, m *marker) *loading.View {
+	return &loading.View{Repo: repo, Root: r.dir(repo), Immutable: !m.Outside, Files: r.opts.Files(repo, r.dir(repo), !m.Outside)}
 }
 
 // key digests the rule and its attributes.
@@ -97,7 +98,7 @@ func (r *Repositories) key(ctx context.Context, d *declaration) (string, error) 
 }
 
 // runRule makes the folder of d anew.
-func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) (*facts, error) {
+func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) (*marker, error) {
 	r.emit("Fetching @" + d.repo)
 	if err := os.MkdirAll(r.external(), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of external repositories: %w", err)
@@ -120,17 +121,16 @@ func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) 
 			return nil, fmt.Errorf("making room for @%s: %w", d.repo, err)
 		}
 	}
-	f := newFacts()
-	f.note(factKey, "", key)
+	f := newFacts(key)
 	for _, name := range d.rule.Environ {
-		f.note(factEnv, name, r.envFact(name))
+		f.note(f.m.Env, name, r.envFact(name))
 	}
 	err = r.callRule(ctx, d, dir, f)
 	if err == nil {
 		err = r.lock.flush()
 	}
 	if err == nil {
-		err = renameio.WriteFile(marker, f.encode(), 0o600)
+		err = f.write(marker)
 	}
 	if err != nil {
 		if hadMarker != nil { // what was there stays usable for what it was made for
@@ -146,7 +146,7 @@ func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) 
 	r.mu.Lock()
 	r.fetches++
 	r.mu.Unlock()
-	return f, nil
+	return &f.m, nil
 }
 
 // callRule runs the implementation function.
@@ -215,15 +215,7 @@ func (r *Repositories) FetchAll(ctx context.Context) error {
 // WORKSPACE files and modules were.
 func (r *Repositories) Fresh(repos []string) bool {
 	for _, repo := range repos {
-		src, err := os.ReadFile(r.marker(repo))
-		if err != nil {
-			return false
-		}
-		f, err := decodeFacts(src)
-		if err != nil || r.stale(f) != "" {
-			return false
-		}
-		if _, err := os.Stat(r.dir(repo)); err != nil {
+		if m := r.complete(repo); m == nil || !r.holds(m) {
 			return false
 		}
 	}

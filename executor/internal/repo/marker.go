@@ -3,129 +3,108 @@ package repo
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"fmt"
+	"encoding/json"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
+
+	"gorules/executor/internal/source"
 )
 
-// markerVersion is the first line of a marker; another one means "fetch again".
-const markerVersion = "gorules repository 1"
+// markerMagic begins a marker; another one means "fetch again".
+const markerMagic = "gorules repository 2\n"
 
-// factKind says what a fact is about.
-type factKind string
+// A marker is what a fetch depended on.
+type marker struct {
+	Key     string            // digest of rule and attributes
+	Outside bool              // links lead out of the repository
+	Env     map[string]string // variable to "=value", or "" where it was not set
+	Which   map[string]string // program to its path, or "" where none was found
+	Lock    map[string]string // key of gorules.lock to value
+	Files   []byte            // source.Facts of what was read outside the repository
+}
 
-// The kinds of fact, and what name and value are.
-const (
-	factKey     factKind = "KEY"     // digest of rule and attributes
-	factOutside factKind = "OUTSIDE" // "", "": links lead out of the repository
-	factEnv     factKind = "ENV"     // variable, "=value" or "" if unset
-	factFile    factKind = "FILE"    // absolute path, stat key and digest
-	factDir     factKind = "DIR"     // absolute path, digest of the names in it
-	factTree    factKind = "TREE"    // absolute path, digest of everything below it
-	factWhich   factKind = "WHICH"   // program, path or ""
-	factStat    factKind = "STAT"    // absolute path, stat key of what it leads to
-	factLock    factKind = "LOCK"    // key of gorules.lock, value
-)
-
-// facts is what a fetch depended on. It is safe for concurrent use.
+// facts is a marker in the making. It is safe for concurrent use.
 type facts struct {
+	*source.Snapshot // reads files and notes what it is asked
+
 	mu sync.Mutex
-	m  map[factID]string
+	m  marker
 }
 
-type factID struct {
-	kind factKind
-	name string
+func newFacts(key string) *facts {
+	return &facts{Snapshot: source.New(source.LoadCache("")), m: marker{Key: key, Env: map[string]string{}, Which: map[string]string{}, Lock: map[string]string{}}}
 }
 
-func newFacts() *facts { return &facts{m: map[factID]string{}} }
-
-// note keeps a fact; the first value seen counts.
-func (f *facts) note(kind factKind, name, value string) {
+// note keeps a fact in one of the marker's maps; the first value seen counts.
+func (f *facts) note(in map[string]string, name, value string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, ok := f.m[factID{kind, name}]; !ok {
-		f.m[factID{kind, name}] = value
+	if _, ok := in[name]; !ok {
+		in[name] = value
 	}
 }
 
-// encode writes the marker's text: sorted lines of quoted fields.
-func (f *facts) encode() []byte {
+// watch notes a file's content, or that there is none.
+func (f *facts) watch(p string) { _, _, _ = f.File(p) } // the error is a fact as well
+
+// watchTree notes names and contents of everything below a folder.
+func (f *facts) watchTree(dir string) {
+	es, err := f.ReadDir(dir)
+	if err != nil {
+		return // a fact as well
+	}
+	for _, e := range es {
+		if p := filepath.Join(dir, e.Name); e.Type.IsDir() {
+			f.watchTree(p)
+		} else {
+			f.watch(p)
+		}
+	}
+}
+
+// write keeps the marker at path.
+func (f *facts) write(path string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var lines []string
-	for id, value := range f.m {
-		lines = append(lines, fmt.Sprintf("%s %s %s\n", id.kind, strconv.Quote(id.name), strconv.Quote(value)))
+	f.m.Files = f.Facts()
+	body, err := json.Marshal(f.m)
+	if err != nil {
+		return err
 	}
-	slices.Sort(lines)
-	return []byte(markerVersion + "\n" + strings.Join(lines, "") + "END\n")
+	return source.WriteChecked(path, markerMagic, body)
 }
 
-// decodeFacts reads a marker; anything odd is an error, which means "fetch again".
-func decodeFacts(src []byte) (*facts, error) {
-	lines := strings.Split(string(src), "\n")
-	if len(lines) < 3 || lines[0] != markerVersion || lines[len(lines)-1] != "" || lines[len(lines)-2] != "END" {
-		return nil, errors.New("not a complete marker")
+// readMarker returns the marker at path; nil if there is none, or something odd.
+func readMarker(path string) *marker {
+	body, ok := source.ReadChecked(path, markerMagic)
+	m := &marker{}
+	if !ok || json.Unmarshal(body, m) != nil {
+		return nil
 	}
-	f := newFacts()
-	for _, line := range lines[1 : len(lines)-2] {
-		kind, rest, _ := strings.Cut(line, " ")
-		quoted, err := strconv.QuotedPrefix(rest)
-		if err != nil {
-			return nil, fmt.Errorf("marker line %q: %w", line, err)
-		}
-		name, err1 := strconv.Unquote(quoted)
-		value, err2 := strconv.Unquote(strings.TrimPrefix(rest[len(quoted):], " "))
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("marker line %q: %w", line, err)
-		}
-		f.m[factID{factKind(kind), name}] = value
-	}
-	return f, nil
+	return m
 }
 
-// stale says which fact no longer holds, "" if all do. The key is not looked at.
-func (r *Repositories) stale(f *facts) string {
-	for id, value := range f.m {
-		now := ""
-		switch id.kind {
-		case factKey, factOutside:
-			continue
-		case factEnv:
-			now = r.envFact(id.name)
-		case factFile:
-			if now = fileStat(id.name); now != "" && strings.HasPrefix(value, now+" ") {
-				continue
-			}
-			now = fileFact(id.name)
-			if digestOf(now) == digestOf(value) {
-				continue
-			}
-		case factDir:
-			now = dirFact(id.name)
-		case factTree:
-			now = treeFact(id.name)
-		case factWhich:
-			now = r.which(id.name)
-		case factStat:
-			now = fileStat(id.name)
-		case factLock:
-			now, _, _ = r.lock.get(id.name)
-		default:
-			return string(id.kind) + " " + id.name
-		}
-		if now != value {
-			return string(id.kind) + " " + id.name
+// holds reports whether every fact of m is as it was. The key is not looked at.
+func (r *Repositories) holds(m *marker) bool {
+	for name, value := range m.Env {
+		if r.envFact(name) != value {
+			return false
 		}
 	}
-	return ""
+	for name, value := range m.Which {
+		if r.which(name) != value {
+			return false
+		}
+	}
+	for name, value := range m.Lock {
+		if now, _, _ := r.lock.get(name); now != value {
+			return false
+		}
+	}
+	ok, _ := source.Hold(m.Files)
+	return ok
 }
 
 // envFact is "=value", or "" if the variable is not set.
@@ -135,28 +114,6 @@ func (r *Repositories) envFact(name string) string {
 	}
 	return ""
 }
-
-// fileStat identifies the content of what a path leads to without reading it;
-// "" if there is nothing.
-func fileStat(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return ""
-	}
-	return fmt.Sprintf("%d:%d:%o", info.Size(), info.ModTime().UnixNano(), info.Mode())
-}
-
-// fileFact is the stat key and the digest of a file.
-func fileFact(path string) string {
-	stat := fileStat(path)
-	sum, err := fileSHA256(path)
-	if err != nil {
-		return stat + " missing"
-	}
-	return stat + " " + sum
-}
-
-func digestOf(fact string) string { return fact[strings.LastIndexByte(fact, ' ')+1:] }
 
 func fileSHA256(path string) (string, error) {
 	f, err := os.Open(path)
@@ -169,40 +126,4 @@ func fileSHA256(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// dirFact digests the names in a folder.
-func dirFact(path string) string {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return ""
-	}
-	h := sha256.New()
-	for _, e := range entries {
-		fmt.Fprintf(h, "%s\x00%v\x00", e.Name(), e.Type())
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// treeFact digests names and stat keys of everything below a folder.
-func treeFact(path string) string {
-	h := sha256.New()
-	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(path, p)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%s\x00%v\x00", rel, d.Type())
-		if !d.IsDir() {
-			fmt.Fprintf(h, "%s\x00", fileStat(p))
-		}
-		return nil
-	})
-	if err != nil {
-		return ""
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }

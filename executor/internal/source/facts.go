@@ -24,6 +24,7 @@ const (
 	factDir                    // names and types in a folder
 	factRoot                   // an immutable root's own key
 	factExact                  // a file whose key must be the same
+	factProgram                // a file whose size, time and mode must be the same
 )
 
 // Facts encodes what s was asked so far.
@@ -31,7 +32,7 @@ func (s *Snapshot) Facts() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var w writer
-	w.uint(uint64(len(s.files) + len(s.dirs) + len(s.roots)))
+	w.uint(uint64(len(s.files) + len(s.dirs) + len(s.roots) + len(s.programs)))
 	for p, a := range s.files {
 		switch {
 		case a.statErr != nil:
@@ -67,7 +68,24 @@ func (s *Snapshot) Facts() []byte {
 		w.string(p)
 		w.key(k)
 	}
+	for p, k := range s.programs {
+		w.uint(uint64(factProgram))
+		w.string(p)
+		w.key(k)
+	}
 	return w.b
+}
+
+// Program notes which file p leads to, without reading it: its size, time and
+// mode say enough of a program and its libraries, of which there is much to read.
+func (s *Snapshot) Program(p string) {
+	end, k, err := s.end(p)
+	if err != nil {
+		return // noted, too
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.programs[end] = k
 }
 
 // A fact is one decoded answer.
@@ -149,8 +167,11 @@ func (f *fact) holds(hidden []string) bool {
 	if now == k {
 		return true
 	}
-	if kind == factExact {
+	switch kind {
+	case factExact:
 		return false
+	case factProgram:
+		return now.Size == k.Size && now.Mtime == k.Mtime && now.Mode == k.Mode
 	}
 	if now.Mode != k.Mode || now.Size != k.Size && !now.isLink() {
 		return false

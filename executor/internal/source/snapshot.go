@@ -25,12 +25,13 @@ type Snapshot struct {
 	cache  *Cache
 	hidden []string
 
-	mu    sync.Mutex
-	files map[string]*fileAnswer
-	dirs  map[string]*dirAnswer
-	trees map[string]*treeAnswer // by Source.Key
-	blobs map[digest.Digest]string
-	roots map[string]Key // immutable roots
+	mu       sync.Mutex
+	files    map[string]*fileAnswer
+	dirs     map[string]*dirAnswer
+	trees    map[string]*treeAnswer // by Source.Key
+	blobs    map[digest.Digest]string
+	roots    map[string]Key // immutable roots
+	programs map[string]Key // see Program
 }
 
 type fileAnswer struct {
@@ -81,6 +82,8 @@ func New(cache *Cache, hidden ...string) *Snapshot {
 		trees:  map[string]*treeAnswer{},
 		blobs:  map[digest.Digest]string{},
 		roots:  map[string]Key{},
+
+		programs: map[string]Key{},
 	}
 }
 
