@@ -18,13 +18,13 @@ import (
 type factKind uint8
 
 const (
-	factFile   factKind = iota // content of a file, or text of a link
-	factStat                   // existence and type
-	factAbsent                 // no such file
-	factDir                    // names and types in a folder
-	factRoot                   // an immutable root's own key
-	factExact                  // a file whose key must be the same
-	factProgram                // a file whose size, time and mode must be the same
+	factFile    factKind = iota // content of a file, or text of a link
+	factStat                    // existence and type
+	factAbsent                  // no such file
+	factDir                     // names and types in a folder
+	factRoot                    // an immutable root's own key
+	factExact                   // a file whose key must be the same
+	factProgram                 // a file whose size, time and mode must be the same
 )
 
 // Facts encodes what s was asked so far.
