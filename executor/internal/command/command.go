@@ -201,6 +201,9 @@ func (c *Command) choose(ctx context.Context) error {
 			continue
 		}
 		tests++
+		if t.Incompatible != "" {
+			continue // there is nothing to run
+		}
 		// A test's verdict says all; its programs are built by it.
 		w.files, w.judged = nil, true
 		if t.Verdict == nil {

@@ -283,6 +283,7 @@ func TestEndings(t *testing.T) {
 		"filter unknown":       {command.Test, []*command.Target{planned("a", "Good", "PASSED", 0), single("b", "Good")}, nil, false, "x", 0, "a PASSED, b PASSED"},
 		"nothing to filter":    {command.Test, []*command.Target{planned("lint", "Good", "PASSED", -1)}, nil, false, "x", 0, "lint PASSED"},
 		"incompatible":         {command.Build, []*command.Target{{Label: label.Label{Name: "a"}, Incompatible: "not for this"}}, nil, false, "", 0, "a SKIPPED"},
+		"incompatible test":    {command.Test, []*command.Target{{Label: label.Label{Name: "a"}, Test: true, Incompatible: "not for this"}}, nil, false, "", 0, "a SKIPPED"},
 		"run what cannot run":  {command.Run, []*command.Target{built("a", "Good")}, nil, false, "", exit.RunFailed, ""},
 		"run two":              {command.Run, []*command.Target{built("a", "Good"), built("b", "Good")}, nil, false, "", exit.BadCommandLine, ""},
 	} {
