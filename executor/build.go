@@ -159,7 +159,7 @@ func (e *Engine) requestKey(r command.Request, req BuildRequest, test *TestReque
 
 func (e *Engine) memory() *resume.Memory {
 	o := e.front()
-	return &resume.Memory{Dir: e.dir, Binary: binaryID(), Hidden: o.Hidden(), Fresh: o.Fresh}
+	return &resume.Memory{Dir: e.dir, Binary: binaryID(), Hidden: o.Hidden(), Env: front.Environ()}
 }
 
 // replayLog writes the execution log of a command that does nothing, if one is

@@ -93,8 +93,8 @@ type Front interface {
 	// not have it any more.
 	Gone(ctx context.Context, name string) bool
 
-	// Facts are what was read: fetched repositories, and source.Facts.
-	Facts() (repos []string, sources []byte)
+	// Facts are the source.Facts of what was read.
+	Facts() []byte
 }
 
 // A Command is one request at work, with its parts.
@@ -351,8 +351,7 @@ func (c *Command) save(results []*result, story *narrate.Story, program *resume.
 	if err != nil {
 		return err
 	}
-	st := &resume.State{Outputs: facts, Actions: len(story.Entries), Program: program}
-	st.Repos, st.Sources = c.Front.Facts()
+	st := &resume.State{Sources: c.Front.Facts(), Outputs: facts, Actions: len(story.Entries), Program: program}
 	for _, s := range story.Said {
 		st.Said = append(st.Said, resume.Said{Owner: s.Owner, Text: s.Text})
 	}

@@ -67,7 +67,7 @@ func (w *world) Analyze(context.Context, []label.Label) ([]*command.Target, []er
 
 func (w *world) Gone(_ context.Context, name string) bool { return strings.Contains(name, "gone") }
 
-func (w *world) Facts() ([]string, []byte) { return nil, []byte{0} }
+func (w *world) Facts() []byte { return []byte{0} }
 
 // Worker.
 
@@ -224,7 +224,7 @@ func (w *world) execute(r command.Request) (exit.Kind, *resume.Program) {
 }
 
 func (w *world) memory() *resume.Memory {
-	return &resume.Memory{Dir: filepath.Join(w.dir, "out"), Binary: "x", Fresh: func([]string) bool { return true }}
+	return &resume.Memory{Dir: filepath.Join(w.dir, "out"), Binary: "x"}
 }
 
 // statuses lists what became of the targets.

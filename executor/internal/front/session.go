@@ -71,7 +71,7 @@ func Open(ctx context.Context, o Options, config analysis.Config, groups []strin
 	s := &Session{opt: o, groups: groups, Digests: source.LoadCache(o.DigestsPath())}
 	s.Sources = source.New(s.Digests, o.Hidden()...)
 	var err error
-	if s.Repos, err = o.Repositories(s.files); err != nil {
+	if s.Repos, err = o.Repositories(s.Sources); err != nil {
 		return nil, err
 	}
 	s.Loader = s.Repos.Loader()
@@ -102,16 +102,17 @@ func Open(ctx context.Context, o Options, config analysis.Config, groups []strin
 	return s, nil
 }
 
-// Repositories finds the workspace's repositories; files makes what reads them.
-func (o Options) Repositories(files func(name, root string, immutable bool) fs.FS) (*repo.Repositories, error) {
+// Repositories finds the workspace's repositories; sources, where not nil, notes
+// what they rest on.
+func (o Options) Repositories(sources *source.Snapshot) (*repo.Repositories, error) {
 	r, err := repo.New(repo.Options{
 		Workspace:  o.Workspace,
 		OutputRoot: o.Dir,
 		Embedded:   o.Rules,
 		Builtins:   builtins,
-		Env:        environ(),
+		Env:        Environ(),
 		Lockfile:   repo.LockfileMode(o.Lockfile),
-		Files:      files,
+		Sources:    sources,
 		Lock:       o.Lock,
 		Sink:       o.Sink,
 		Print:      o.print,
@@ -122,28 +123,14 @@ func (o Options) Repositories(files func(name, root string, immutable bool) fs.F
 	return r, nil
 }
 
-// Fresh reports whether fetched repositories are as they were.
-func (o Options) Fresh(repos []string) bool {
-	r, err := o.Repositories(nil)
-	return err == nil && r.Fresh(repos)
-}
-
-func environ() map[string]string {
+// Environ is the environment that repository rules see.
+func Environ() map[string]string {
 	m := map[string]string{}
 	for _, kv := range os.Environ() {
 		k, v, _ := strings.Cut(kv, "=")
 		m[k] = v
 	}
 	return m
-}
-
-// files reads repositories through the snapshot, so that what loading saw is
-// noted. Those that gorules fetched itself are known by name, see repo.Fresh.
-func (s *Session) files(_, root string, immutable bool) fs.FS {
-	if immutable {
-		return os.DirFS(root)
-	}
-	return s.Sources.Under(root)
 }
 
 // registered expands the patterns of register_toolchains and its sibling.
@@ -233,9 +220,7 @@ func (s *Session) Gone(ctx context.Context, name string) bool {
 }
 
 // Facts implements command.Front.
-func (s *Session) Facts() (repos []string, sources []byte) {
-	return s.Repos.Used(), s.Sources.Facts()
-}
+func (s *Session) Facts() []byte { return s.Sources.Facts() }
 
 // Position says where the user declared a target; zero if that is not known.
 func (s *Session) Position(ctx context.Context, l label.Label) diag.Position {

@@ -2,16 +2,18 @@ package repo
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
 	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/source"
 )
 
 // repoContext is the value of type "repository_ctx": the one argument of a
@@ -21,7 +23,8 @@ type repoContext struct {
 	r     *Repositories
 	d     *declaration
 	dir   string
-	facts *facts
+	files *source.Snapshot // of what is read outside the repository
+	made  *marker
 	scope bzl.Scope // of the .bzl file
 }
 
@@ -220,7 +223,7 @@ func (c *repoContext) symlink(name string, args starlark.Tuple, kwargs []starlar
 		return nil, err
 	}
 	if !c.inside(to) {
-		c.facts.m.Outside = true
+		c.made.Outside = true
 	}
 	return starlark.None, os.Symlink(to, at)
 }
@@ -263,25 +266,10 @@ func (c *repoContext) getenv(name string, args starlark.Tuple, kwargs []starlark
 	if err := starlark.UnpackArgs(name, args, kwargs, "name", &variable, "default?", &def); err != nil {
 		return nil, err
 	}
-	c.facts.note(c.facts.m.Env, variable, c.r.envFact(variable))
-	if v, ok := c.r.opts.Env[variable]; ok {
+	if v, ok := c.files.Getenv(variable); ok {
 		return starlark.String(v), nil
 	}
 	return def, nil
-}
-
-// which finds a program in the PATH of the environment; "" if there is none.
-func (r *Repositories) which(program string) string {
-	for _, dir := range filepath.SplitList(r.opts.Env["PATH"]) {
-		if !filepath.IsAbs(dir) {
-			continue
-		}
-		p, err := exec.LookPath(filepath.Join(dir, program))
-		if err == nil {
-			return p
-		}
-	}
-	return ""
 }
 
 func (c *repoContext) whichFn(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -292,8 +280,7 @@ func (c *repoContext) whichFn(name string, args starlark.Tuple, kwargs []starlar
 	if program == "" || strings.Contains(program, "/") {
 		return nil, fmt.Errorf("program argument of which() may not contain a / or be empty, got %q", program)
 	}
-	p := c.r.which(program)
-	c.facts.note(c.facts.m.Which, program, p)
+	p := c.files.Which(program)
 	if p == "" {
 		return starlark.None, nil
 	}
@@ -312,7 +299,7 @@ func (c *repoContext) watchFn(name string, args starlark.Tuple, kwargs []starlar
 	if c.inside(p) {
 		return nil, fmt.Errorf("attempted to watch path inside the repository that is made: %s", p)
 	}
-	c.facts.watch(p)
+	c.files.Watch(p)
 	return starlark.None, nil
 }
 
@@ -328,7 +315,7 @@ func (c *repoContext) watchTree(name string, args starlark.Tuple, kwargs []starl
 	if c.inside(p) {
 		return nil, fmt.Errorf("attempted to watch path inside the repository that is made: %s", p)
 	}
-	c.facts.watchTree(p)
+	c.files.WatchTree(p)
 	return starlark.None, nil
 }
 
@@ -363,8 +350,14 @@ func (c *repoContext) sha256(name string, args starlark.Tuple, kwargs []starlark
 	if err := c.watch(p, "auto"); err != nil {
 		return nil, err
 	}
-	sum, err := fileSHA256(p)
-	return starlark.String(sum), err
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return starlark.String(hex.EncodeToString(h.Sum(nil))), err
 }
 
 func (c *repoContext) lockFact(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -380,6 +373,6 @@ func (c *repoContext) pin(key, value string) error {
 	if err := c.r.lock.add(key, value); err != nil {
 		return err
 	}
-	c.facts.note(c.facts.m.Lock, key, value)
+	c.made.Lock[key] = value
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gorules/executor/internal/source"
 )
 
 // run evaluates body as the implementation of a repository rule of @r and
@@ -13,8 +15,8 @@ import (
 func run(w *world, body string) (string, error) {
 	w.t.Helper()
 	indented := strings.ReplaceAll(strings.TrimSpace(body), "\n", "\n    ")
-	w.write("-- ws/BUILD --\nfilegroup(name = 'x')\n-- ws/WORKSPACE --\nload('//:r.bzl', 'r')\nr(name = 'r')\n-- ws/r.bzl --\ndef _impl(ctx):\n    out = []\n    " +
-		indented + "\n    ctx.file('BUILD', 'filegroup(name = \"x\")')\n    ctx.file('out', '\\n'.join([str(o) for o in out]))\n\nr = repository_rule(implementation = _impl)\n")
+	w.write("-- ws/BUILD --\nfilegroup(name = 'x')\n-- ws/WORKSPACE --\nload('//:r.bzl', 'r')\nr(name = 'r', text = 'one')\n-- ws/r.bzl --\ndef _impl(ctx):\n    out = []\n    " +
+		indented + "\n    ctx.file('BUILD', 'filegroup(name = \"x\")')\n    ctx.file('out', '\\n'.join([str(o) for o in out]))\n\nr = repository_rule(implementation = _impl, attrs = {'text': attr.string()}, environ = ['DECLARED'])\n")
 	if _, err := w.target("@r//:x"); err != nil {
 		return "", err
 	}
@@ -75,45 +77,138 @@ func TestRepositoryContext(t *testing.T) {
 	}
 }
 
-// What a rule found or watched makes it run again when it changes.
+// What a rule found or watched makes it run again when it changes, and nothing
+// else does. What a command read of the repository holds exactly as long.
 func TestWatched(t *testing.T) {
-	for _, tt := range []struct{ name, body, change string }{
-		{"watch", "ctx.watch('ROOT/seen')", "-- seen --\nnew\n"},
-		{"watch missing", "ctx.watch('ROOT/other')", "-- other --\nnew\n"},
-		{"watch_tree", "ctx.watch_tree('ROOT/dir')", "-- dir/deep/new --\n"},
-		{"readdir", "ctx.path('ROOT/dir').readdir()", "-- dir/new --\n"},
-		{"label", "ctx.symlink(Label('//:f'), 'f')", "-- ws/f --\nnew\n"},
-		{"which", "ctx.which('tool')", "-- bin/tool --\nx\n"},
-		{"program", "ctx.execute(['ROOT/prog'])", "-- prog --\n#!/bin/sh\necho new\n"},
+	const files = "-- seen --\nold\n-- same --\nold\n-- dir/x --\n-- dir/deep/y --\nold\n-- ws/f --\nold\n-- prog --\n#!/bin/sh\n-- bin/other --\n-- bin2/x --\n-- ws/t --\n{x}\n"
+	for _, tt := range []struct {
+		name, body, change string
+		want               int
+	}{
+		{"watch", "ctx.watch('ROOT/seen')", "echo new >seen", 1},
+		{"watch, same size", "ctx.watch('ROOT/seen')", "echo odl >seen; touch -r dir/x seen", 1},
+		{"watch, removed", "ctx.watch('ROOT/seen')", "rm seen", 1},
+		{"watch, now a folder", "ctx.watch('ROOT/seen')", "rm seen; mkdir seen", 1},
+		{"watch, touched", "ctx.watch('ROOT/seen')", "touch -d 2001-01-01 seen", 0},
+		{"watch, executable now", "ctx.watch('ROOT/seen')", "chmod +x seen", 0},
+		{"watch, an equal file", "ctx.watch('ROOT/seen')", "rm seen; ln -s same seen", 0},
+		{"watch, replaced by an equal one", "ctx.watch('ROOT/seen')", "cp same new; mv new seen", 0},
+		{"watch a link", "ctx.watch('ROOT/link')", "echo new >seen", 1},
+		{"watch a link, that leads elsewhere", "ctx.watch('ROOT/link')", "rm link; ln -s prog link", 1},
+		{"watch missing", "ctx.watch('ROOT/other')", "echo new >other", 1},
+		{"watch missing, other file", "ctx.watch('ROOT/other')", "echo new >another", 0},
+		{"watch a folder", "ctx.watch('ROOT/dir')", "touch dir/new", 0},
+		{"watch a folder, removed", "ctx.watch('ROOT/dir')", "rm -r dir", 1},
+
+		{"watch_tree", "ctx.watch_tree('ROOT/dir')", "touch dir/deep/new", 1},
+		{"watch_tree, edited", "ctx.watch_tree('ROOT/dir')", "echo new >dir/deep/y", 1},
+		{"watch_tree, removed", "ctx.watch_tree('ROOT/dir')", "rm dir/deep/y", 1},
+		{"watch_tree, other type", "ctx.watch_tree('ROOT/dir')", "mv dir/deep/y z; ln -s ../../z dir/deep/y", 1},
+		{"watch_tree, behind a link", "ctx.watch_tree('ROOT/bin')", "touch dir/deep/new", 1},
+		{"watch_tree, touched", "ctx.watch_tree('ROOT/dir')", "touch dir dir/deep dir/deep/y", 0},
+		{"watch_tree, beside", "ctx.watch_tree('ROOT/dir')", "touch new", 0},
+		{"watch_tree of a file", "ctx.watch_tree('ROOT/seen')", "echo new >seen", 1},
+
+		{"readdir", "ctx.path('ROOT/dir').readdir()", "touch dir/new", 1},
+		{"readdir, other type", "ctx.path('ROOT/dir').readdir()", "rm -r dir/deep; touch dir/deep", 1},
+		{"readdir, below", "ctx.path('ROOT/dir').readdir()", "touch dir/deep/new", 0},
+		{"readdir, came and went", "ctx.path('ROOT/dir').readdir()", "touch dir/new; rm dir/new", 0},
+		{"readdir unwatched", "ctx.path('ROOT/dir').readdir(watch = 'no')", "touch dir/new", 0},
+
+		{"label linked", "ctx.symlink(Label('//:f'), 'f')", "echo new >ws/f", 1},
+		{"label as path", "ctx.path(Label('//:f'))", "echo new >ws/f", 1},
+		{"label missing", "ctx.path(Label('//:g'))", "echo new >ws/g", 1},
+		{"label in a command", "ctx.execute(['/bin/echo', Label('//:f')])", "echo new >ws/f", 1},
+		{"label of a folder", "ctx.path(Label('//:.'))", "touch ws/new", 0},
+		{"read", "ctx.read('ROOT/seen')", "echo new >seen", 1},
+		{"read unwatched", "ctx.read('ROOT/seen', watch = 'no')", "echo new >seen", 0},
+		{"read its own", "ctx.file('own', 'x')\nctx.read('own')", "echo new >out/external/r/own", 0},
+		{"template", "ctx.template('t', Label('//:t'), {'{x}': '1'})", "echo '{x} new' >ws/t", 1},
+		{"sha256", "ctx.sha256('ROOT/seen')", "echo new >seen", 1},
+
+		{"which, none", "ctx.which('tool')", "cp prog bin/tool", 1},
+		{"which, not executable", "ctx.which('tool')", "touch bin/tool", 0},
+		{"which, an earlier one", "ctx.which('sh')", "cp prog bin/sh", 1},
+		{"which, PATH as good", "ctx.which('sh')", "PATH=ROOT/bin2:ROOT/bin:/usr/bin:/bin", 0},
+		{"which, PATH as bad", "ctx.which('tool')", "PATH=ROOT/bin2", 0},
+		{"which, PATH without it", "ctx.which('sh')", "PATH=ROOT/bin2", 1},
+		{"program", "ctx.execute(['ROOT/prog'])", "echo echo new >>prog", 1},
+		{"program, touched", "ctx.execute(['ROOT/prog'])", "touch prog", 1},
+		{"program, no program now", "ctx.execute(['ROOT/prog'])", "chmod -x prog", 1},
+		{"program, copied with its time", "ctx.execute(['ROOT/prog'])", "cp -p prog new; mv new prog", 0},
+		{"program missing", "ctx.execute(['ROOT/tool'])", "cp prog tool", 1},
+		{"program by name", "ctx.execute(['tool'])", "cp prog bin/tool", 1},
+		{"elf_closure", "ctx.elf_closure(['ROOT/elf'])", "cp /bin/true elf; touch -d 2001-01-01 elf", 1},
+
+		{"getenv", "ctx.getenv('VAR')", "VAR=2", 1},
+		{"getenv, empty", "ctx.getenv('VAR')", "VAR=", 1},
+		{"getenv, unset", "ctx.getenv('VAR')", "VAR", 1},
+		{"getenv, set to nothing", "ctx.getenv('NONE')", "NONE=", 1},
+		{"getenv, other", "ctx.getenv('VAR')", "NONE=1", 0},
+		{"environ of the rule", "", "DECLARED=1", 1},
+		{"os.environ", "ctx.os.environ.get('VAR')", "VAR=2", 0},
+
+		{"lock", "ctx.lock('k', 'v')", "echo x y >>ws/gorules.lock", 0},
+		{"lock, without the line", "ctx.lock('k', 'v')", "echo x y >ws/gorules.lock", 1},
+		{"rule", "", "echo '# new' >>ws/r.bzl", 1},
+		{"attribute", "", "sed -i s/one/two/ ws/WORKSPACE", 1},
+		{"nothing of it", "", "echo '# new' >>ws/WORKSPACE", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, "-- seen --\nold\n-- dir/x --\n-- dir/deep/y --\n-- ws/f --\nold\n-- prog --\n#!/bin/sh\n-- bin/other --\n")
-			w.env["PATH"] = w.path("bin") + ":/usr/bin"
-			if err := os.Chmod(w.path("prog"), 0o755); err != nil {
+			t.Parallel()
+			w := newWorld(t, files)
+			w.env["PATH"], w.env["VAR"] = w.path("bin")+":/usr/bin:/bin", "1"
+			w.shell("chmod +x prog; ln -s seen link; ln -s ../dir/deep bin/deep; cp /bin/false elf")
+			if _, err := run(w, strings.ReplaceAll(tt.body, "ROOT", w.root)+"\n0"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := run(w, tt.body); err != nil {
-				t.Fatal(err)
-			}
-			r, err := w.target("@r//:x")
-			if err != nil || r.Fetches() != 0 {
-				t.Fatalf("nothing changed: %d fetches, %v", r.Fetches(), err)
+			r, err := w.target("@r//:x") // what a fetch adds to gorules.lock is read now
+			if err != nil || r.Fetches() != 0 || !w.fresh() {
+				t.Fatalf("nothing changed: %d fetches, fresh %v, %v", r.Fetches(), w.fresh(), err)
 			}
 			if got := fmt.Sprint(r.Used()); got != "[r]" {
 				t.Errorf("used = %s", got)
 			}
 			time.Sleep(2 * time.Millisecond)
-			w.write(tt.change)
-			if _, err := os.Stat(w.path("bin/tool")); err == nil {
-				if err := os.Chmod(w.path("bin/tool"), 0o755); err != nil {
-					t.Fatal(err)
+			change := strings.ReplaceAll(tt.change, "ROOT", w.root)
+			if name, value, ok := strings.Cut(change, "="); !strings.Contains(change, " ") && (ok || name == "VAR") {
+				w.env[name] = value
+				if !ok {
+					delete(w.env, name)
 				}
+			} else {
+				w.shell(change)
 			}
-			r, err = w.target("@r//:x")
-			if err != nil || r.Fetches() != 1 {
-				t.Errorf("changed: %d fetches, %v", r.Fetches(), err)
+			// These files are read by every command that uses the repository.
+			own := strings.HasSuffix(tt.change, "WORKSPACE") || strings.HasSuffix(tt.change, "gorules.lock")
+			if fresh := w.fresh(); fresh != (tt.want == 0 && !own) {
+				t.Errorf("what was read before holds: %v", fresh)
+			}
+			if r, err = w.target("@r//:x"); err != nil || r.Fetches() != tt.want {
+				t.Errorf("changed: %d fetches, want %d, %v", r.Fetches(), tt.want, err)
 			}
 		})
+	}
+}
+
+// A repository that another command made anew in between is another one, even if
+// that command's reasons do not count any more.
+func TestMadeAnewInBetween(t *testing.T) {
+	w := newWorld(t, "")
+	w.env["VAR"] = "1"
+	if _, err := run(w, "out.append(ctx.getenv('VAR'))"); err != nil {
+		t.Fatal(err)
+	}
+	before := w.sources.Facts()
+	w.env["VAR"] = "2"
+	if r, err := w.target("@r//:x"); err != nil || r.Fetches() != 1 {
+		t.Fatalf("%d fetches, %v", r.Fetches(), err)
+	}
+	for _, value := range []string{"2", "1"} {
+		w.env["VAR"] = value
+		if ok, _ := source.Hold(before, w.env); ok {
+			t.Errorf("VAR is %s, the repository made with 2: what was read of it when that was 1 holds", value)
+		}
 	}
 }
 

@@ -9,14 +9,20 @@
 //	err = r.FetchAll(ctx)                 // `gorules fetch`
 //	regs, err := r.Registered(ctx)        // register_toolchains, register_execution_platforms
 //	names := r.Used()                     // fetched repositories that were asked for
-//	ok := r.Fresh(names)                  // nothing that their rules read has changed
 //
 // A fetched repository is the folder <output root>/external/<name>. It is made
 // in place, since rules may write its absolute path into it, and the marker
 // beside it, @<name>.marker, is written last: a folder without marker is not
-// looked at. The marker holds what the fetch depended on (rule text, attributes,
-// variables, files, programs found); the rule runs again only if that changed.
-// While it runs, what was there before is kept aside and is put back if it fails.
+// looked at. The marker holds what the repository was made from: a digest of the
+// rule's text and attributes, lines of gorules.lock, and the facts of a
+// source.Snapshot that the rule read through (files, listings, names that were
+// absent, variables, programs found). The rule runs again only if one does not
+// hold. While it runs, what was there before is kept aside and is put back if it
+// fails.
+//
+// The package knows source itself, and not an interface like it: facts are worth
+// something because one piece of code notes and checks all of them. Those of a
+// marker are facts of the command that uses the repository, too.
 //
 // Names: a repository declared by the root workspace keeps its name, one
 // declared by the nested workspace R is R+name. The package must never build

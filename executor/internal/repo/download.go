@@ -242,7 +242,7 @@ func (c *repoContext) obtain(in *downloadArgs, from starlark.Value) (string, str
 			if want, err = parseChecksum(strings.TrimPrefix(pinned, "sha256:"), ""); err != nil {
 				return "", "", fmt.Errorf("%s: %s: %w", lockFileName, key, err)
 			}
-			c.facts.note(c.facts.m.Lock, key, pinned)
+			c.made.Lock[key] = pinned
 		case c.r.lock.mode == LockError:
 			return "", "", fmt.Errorf("%s has neither sha256 nor integrity, nor a line in %s: add sha256 = \"...\", or run once without --lockfile_mode=error", in.urls[0], lockFileName)
 		}

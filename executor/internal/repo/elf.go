@@ -38,7 +38,7 @@ func (c *repoContext) elfClosure(name string, args starlark.Tuple, kwargs []star
 	}
 	var out []starlark.Value
 	for _, p := range sorted(e.found) {
-		c.facts.Program(p)
+		c.files.Program(p)
 		out = append(out, starlark.String(p))
 	}
 	return starlark.NewList(out), nil

@@ -107,16 +107,14 @@ func (c *repoContext) run(argv, env []string, dir string, timeout time.Duration)
 	program := argv[0]
 	switch {
 	case !strings.Contains(program, "/"):
-		program = c.r.which(argv[0])
-		c.facts.note(c.facts.m.Which, argv[0], program)
-		if program == "" {
+		if program = c.files.Which(argv[0]); program == "" {
 			return execResult("", fmt.Sprintf("%s: not found in PATH", argv[0]), failedToRun), nil
 		}
 	case !filepath.IsAbs(program):
 		program = filepath.Join(dir, program)
 	}
 	if !c.inside(program) {
-		c.facts.Program(program)
+		c.files.Program(program)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()

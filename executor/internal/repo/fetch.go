@@ -17,6 +17,7 @@ import (
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
+	"gorules/executor/internal/source"
 )
 
 // external is where repositories are fetched to.
@@ -58,24 +59,29 @@ func (r *Repositories) fetch(ctx context.Context, d *declaration) (*loading.View
 // current returns the marker of a repository that is as it says; nil if it has
 // to be fetched.
 func (r *Repositories) current(repo, key string) *marker {
-	m := r.complete(repo)
+	m := readMarker(r.marker(repo))
 	if m == nil || m.Key != key || !r.holds(m) {
 		return nil
 	}
-	return m
-}
-
-// complete returns the marker of a repository that was fetched to the end.
-func (r *Repositories) complete(repo string) *marker {
-	m := readMarker(r.marker(repo))
 	if _, err := os.Stat(r.dir(repo)); err != nil {
 		return nil
 	}
 	return m
 }
 
+// fetchedView is the view of a repository that was made as m says. Whatever is
+// read there rests on the facts of m, and on its being this one: another command
+// may make it anew.
 func (r *Repositories) fetchedView(repo string, m *marker) *loading.View {
-	return &loading.View{Repo: repo, Root: r.dir(repo), Immutable: !m.Outside, Files: r.opts.Files(repo, r.dir(repo), !m.Outside)}
+	dir, sources := r.dir(repo), r.opts.Sources
+	sources.Adopt(m.Facts)
+	sources.Watch(r.marker(repo))
+	sources.Watch(dir)
+	v := &loading.View{Repo: repo, Root: dir, Immutable: !m.Outside, Files: sources.Under(dir)}
+	if v.Immutable {
+		v.Files = source.Unnoted(dir)
+	}
+	return v
 }
 
 // key digests the rule and its attributes.
@@ -103,16 +109,16 @@ func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) 
 	if err := os.MkdirAll(r.external(), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of external repositories: %w", err)
 	}
-	dir, marker := r.dir(d.repo), r.marker(d.repo)
+	dir, beside := r.dir(d.repo), r.marker(d.repo)
 	old := filepath.Join(r.external(), ".old-"+d.repo)
-	hadMarker, err := os.ReadFile(marker)
+	hadMarker, err := os.ReadFile(beside)
 	if err != nil {
 		hadMarker = nil
 	}
 	// From here to the last step there is no marker, so that a killed process
 	// leaves nothing that is taken for a repository.
 	for _, step := range []func() error{
-		func() error { return ignoreMissing(os.Remove(marker)) },
+		func() error { return ignoreMissing(os.Remove(beside)) },
 		func() error { return removeAll(old) },
 		func() error { return ignoreMissing(os.Rename(dir, old)) },
 		func() error { return os.Mkdir(dir, 0o755) },
@@ -121,21 +127,24 @@ func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) 
 			return nil, fmt.Errorf("making room for @%s: %w", d.repo, err)
 		}
 	}
-	f := newFacts(key)
+	m := &marker{Key: key, Lock: map[string]string{}}
+	files := source.New(source.LoadCache(""))
+	files.Env = r.opts.Env
 	for _, name := range d.rule.Environ {
-		f.note(f.m.Env, name, r.envFact(name))
+		files.Getenv(name)
 	}
-	err = r.callRule(ctx, d, dir, f)
+	err = r.callRule(ctx, d, &repoContext{ctx: ctx, r: r, d: d, dir: dir, files: files, made: m})
 	if err == nil {
 		err = r.lock.flush()
 	}
 	if err == nil {
-		err = f.write(marker)
+		m.Facts = files.Facts()
+		err = m.write(beside)
 	}
 	if err != nil {
 		if hadMarker != nil { // what was there stays usable for what it was made for
 			if removeAll(dir) == nil && os.Rename(old, dir) == nil {
-				_ = renameio.WriteFile(marker, hadMarker, 0o600) // without it the next run fetches again
+				_ = renameio.WriteFile(beside, hadMarker, 0o600) // without it the next run fetches again
 			}
 		} else {
 			_ = removeAll(dir) // without a marker nobody looks at it
@@ -146,11 +155,11 @@ func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) 
 	r.mu.Lock()
 	r.fetches++
 	r.mu.Unlock()
-	return &f.m, nil
+	return m, nil
 }
 
 // callRule runs the implementation function.
-func (r *Repositories) callRule(ctx context.Context, d *declaration, dir string, f *facts) error {
+func (r *Repositories) callRule(ctx context.Context, d *declaration, c *repoContext) error {
 	pkg := d.rule.File.Pkg()
 	mapping, err := r.Mapping(ctx, pkg.Repo)
 	if err != nil {
@@ -160,7 +169,7 @@ func (r *Repositories) callRule(ctx context.Context, d *declaration, dir string,
 	bzl.Attach(thread, &bzl.Context{Package: pkg, File: d.rule.File, Scope: bzl.Scope{Package: pkg, Repo: mapping}})
 	stop := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
 	defer stop()
-	c := &repoContext{ctx: ctx, r: r, d: d, dir: dir, facts: f, scope: bzl.Scope{Package: pkg, Repo: mapping}}
+	c.scope = bzl.Scope{Package: pkg, Repo: mapping}
 	if _, err := starlark.Call(thread, d.rule.Impl, starlark.Tuple{c}, nil); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -207,19 +216,6 @@ func (r *Repositories) FetchAll(ctx context.Context) error {
 	}
 	_ = g.Wait() // errors are in errs
 	return errors.Join(errs...)
-}
-
-// Fresh reports whether each of the fetched repositories is complete and
-// nothing that its rule read has changed. It evaluates nothing; whether the
-// declaration is the same is for the caller to know, who recorded what the
-// WORKSPACE files and modules were.
-func (r *Repositories) Fresh(repos []string) bool {
-	for _, repo := range repos {
-		if m := r.complete(repo); m == nil || !r.holds(m) {
-			return false
-		}
-	}
-	return true
 }
 
 func ignoreMissing(err error) error {

@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"gorules/executor/internal/repo"
+	"gorules/executor/internal/source"
 	"gorules/executor/label"
 )
 
@@ -23,6 +25,8 @@ type world struct {
 	root string
 	env  map[string]string
 	mode repo.LockfileMode
+
+	sources *source.Snapshot // of the last process
 }
 
 func newWorld(t *testing.T, archive string) *world {
@@ -47,6 +51,16 @@ func (w *world) write(archive string) {
 
 func (w *world) path(p string) string { return filepath.Join(w.root, filepath.FromSlash(p)) }
 
+// shell runs a command in the folder of the world.
+func (w *world) shell(command string) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), "sh", "-ec", command)
+	cmd.Dir = w.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+}
+
 func (w *world) read(p string) string {
 	w.t.Helper()
 	b, err := os.ReadFile(w.path(p))
@@ -59,7 +73,9 @@ func (w *world) read(p string) string {
 // open is a new process: nothing is remembered but files.
 func (w *world) open() *repo.Repositories {
 	w.t.Helper()
+	w.sources = source.New(source.LoadCache(""))
 	r, err := repo.New(repo.Options{
+		Sources:    w.sources,
 		Workspace:  w.path("ws"),
 		OutputRoot: w.path("out"),
 		Builtins:   "builtins",
@@ -77,6 +93,13 @@ func (w *world) open() *repo.Repositories {
 		w.t.Fatal(err)
 	}
 	return r
+}
+
+// fresh reports whether a command that rests on what the last process read would
+// read the same.
+func (w *world) fresh() bool {
+	ok, _ := source.Hold(w.sources.Facts(), w.env)
+	return ok
 }
 
 // target loads one target in a new process and returns the repositories.

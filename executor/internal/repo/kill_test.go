@@ -4,7 +4,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+
+	"gorules/executor/internal/source"
 )
 
 const killedEnv = "GORULES_TEST_KILLED_WORLD"
@@ -67,28 +71,45 @@ r = repository_rule(implementation = _impl, attrs = {"version": attr.string()})
 	}
 }
 
-// A marker that is cut off or garbled counts as none.
+// A marker that is cut off or garbled, or an old gorules wrote, counts as none.
 func TestBadMarker(t *testing.T) {
 	w := newWorld(t, "")
 	if _, err := run(w, "ctx.getenv('X')"); err != nil {
 		t.Fatal(err)
 	}
+	at := w.path("out/external/@r.marker")
 	good := w.read("out/external/@r.marker")
-	for name, text := range map[string]string{
-		"empty": "", "cut": good[:len(good)-2], "cut at a line": good[:len(good)-len("END\n")],
-		"other version": "x" + good, "no quotes": "gorules repository 1\nENV X\nEND\n", "unknown fact": "gorules repository 1\nMOON \"x\" \"full\"\nEND\n",
+	magic, _, _ := strings.Cut(good, "\n")
+	body, ok := source.ReadChecked(at, magic+"\n")
+	if !ok || !strings.Contains(string(body), `"Facts":`) {
+		t.Fatalf("marker %q", good)
+	}
+	checked := func(body string) func() error {
+		return func() error { return source.WriteChecked(at, magic+"\n", []byte(body)) }
+	}
+	plain := func(text string) func() error {
+		return func() error { return os.WriteFile(at, []byte(text), 0o600) }
+	}
+	for name, spoil := range map[string]func() error{
+		"empty": plain(""), "cut": plain(good[:len(good)-2]), "garbled": plain(strings.Replace(good, "Facts", "facts", 1)),
+		"other version": plain("x" + good), "version 1": plain("gorules repository 1\nENV \"X\" \"\"\nEND\n"),
+		"no marker": func() error { return os.Remove(at) }, "no folder": func() error { return os.RemoveAll(w.path("out/external/r")) },
+		"no JSON": checked("x"), "no facts": checked(strings.Replace(string(body), `"Facts":"`, `"Was":"`, 1)),
+		"unknown fact": checked(regexp.MustCompile(`"Facts":"[^"]*"`).ReplaceAllString(string(body), `"Facts":"AWMBeAAAAAAA"`)),
 	} {
-		if err := os.WriteFile(w.path("out/external/@r.marker"), []byte(text), 0o600); err != nil {
+		if !w.fresh() {
+			t.Errorf("%s: not fresh before", name)
+		}
+		if err := spoil(); err != nil {
 			t.Fatal(err)
 		}
-		if w.open().Fresh([]string{"r"}) {
+		if w.fresh() {
 			t.Errorf("%s: fresh", name)
 		}
-		if r, err := w.target("@r//:x"); err != nil || r.Fetches() != 1 {
-			t.Errorf("%s: %d fetches, %v", name, r.Fetches(), err)
-		}
-		if got := w.read("out/external/@r.marker"); got != good {
-			t.Errorf("%s: the marker differs after the next fetch", name)
+		for i, want := range []int{1, 0} {
+			if r, err := w.target("@r//:x"); err != nil || r.Fetches() != want {
+				t.Errorf("%s, command %d: %d fetches, want %d, %v", name, i, r.Fetches(), want, err)
+			}
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (p pathValue) Attr(name string) (starlark.Value, error) {
 				return nil, err
 			}
 			if watch != "no" && !p.c.inside(p.p) {
-				_, _ = p.c.facts.ReadDir(p.p) // an error is a fact as well
+				_, _ = p.c.files.ReadDir(p.p) // an error is a fact as well
 			}
 			entries, err := os.ReadDir(p.p)
 			if err != nil {
@@ -117,7 +117,7 @@ func (c *repoContext) path(v starlark.Value) (string, error) {
 		if err == nil && info.IsDir() {
 			return p, nil
 		}
-		c.facts.watch(p)
+		c.files.Watch(p)
 		return p, nil
 	}
 	return "", fmt.Errorf("expected a path, a label or a string, got %s", v.Type())
@@ -173,7 +173,7 @@ func (c *repoContext) watch(p, mode string) error {
 	switch mode {
 	case "auto", "yes":
 		if !c.inside(p) {
-			c.facts.watch(p)
+			c.files.Watch(p)
 		}
 	case "no":
 	default:

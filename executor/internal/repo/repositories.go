@@ -21,6 +21,7 @@ import (
 	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
+	"gorules/executor/internal/source"
 	"gorules/executor/label"
 )
 
@@ -59,9 +60,9 @@ type Options struct {
 
 	Lockfile LockfileMode // "" means LockUpdate
 
-	// Files makes what reads a folder of this machine for loading, so that the
-	// caller can record reads; nil means os.DirFS.
-	Files func(repo, root string, immutable bool) fs.FS
+	// Sources reads what is loaded, so that all that it rests on is noted, the
+	// facts of fetched repositories too; nil means one that nobody asks later.
+	Sources *source.Snapshot
 
 	// Lock, where not nil, is held while a repository is fetched, so that only one
 	// process does.
@@ -115,8 +116,8 @@ func New(o Options) (*Repositories, error) {
 			return nil, fmt.Errorf("the %s %q is not an absolute path", what, dir)
 		}
 	}
-	if o.Files == nil {
-		o.Files = func(_, root string, _ bool) fs.FS { return os.DirFS(root) }
+	if o.Sources == nil {
+		o.Sources = source.New(source.LoadCache(""))
 	}
 	if o.Lockfile == "" {
 		o.Lockfile = LockUpdate
@@ -128,7 +129,7 @@ func New(o Options) (*Repositories, error) {
 		o.HTTP = http.DefaultClient
 	}
 	r := &Repositories{opts: o, begun: map[string]*workspace{}, used: map[string]bool{}}
-	root := &loading.View{Root: o.Workspace, Files: o.Files("", o.Workspace, false)}
+	root := &loading.View{Root: o.Workspace, Files: o.Sources.Under(o.Workspace)}
 	r.lock = newLockFile(o.Workspace, o.Lockfile, root.Files)
 	var err error
 	if r.rules, err = nativeRules(); err != nil {
@@ -195,8 +196,7 @@ func (r *Repositories) Fetches() int {
 	return r.fetches
 }
 
-// Used lists the repositories made by a rule that something asked for, sorted:
-// what Fresh has to be asked about later.
+// Used lists the repositories made by a rule that something asked for, sorted.
 func (r *Repositories) Used() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -305,7 +305,7 @@ func (r *Repositories) local(d *declaration) (*loading.View, error) {
 	if info, err := os.Stat(p); err != nil || !info.IsDir() {
 		return nil, d.errorf("local_repository @%s: there is no folder %s", d.repo, p)
 	}
-	return &loading.View{Repo: d.repo, Root: p, Files: r.opts.Files(d.repo, p, false)}, nil
+	return &loading.View{Repo: d.repo, Root: p, Files: r.opts.Sources.Under(p)}, nil
 }
 
 // folder is where a local_repository stands.

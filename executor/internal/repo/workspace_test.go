@@ -47,7 +47,7 @@ make(name = "unused")
 		if got := w.read("out/external/r/a.txt"); got != text {
 			t.Errorf("%s: a.txt = %q, want %q", what, got, text)
 		}
-		if !r.Fresh([]string{"r"}) {
+		if !w.fresh() {
 			t.Errorf("%s: not fresh", what)
 		}
 	}
@@ -56,7 +56,7 @@ make(name = "unused")
 	w.write("-- ws/data --\none\n") // touched, not changed
 	step("touched", 0, "xunsetone\n")
 	w.write("-- ws/data --\ntwo\n")
-	if w.open().Fresh([]string{"r"}) {
+	if w.fresh() {
 		t.Error("fresh after a change of a file it read")
 	}
 	step("file", 1, "xunsettwo\n")

@@ -13,14 +13,14 @@ import (
 // FuzzState: whatever a state file holds, it is the state or absent.
 func FuzzState(f *testing.F) {
 	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(State{Binary: "b", Repos: []string{"r"}, Sources: []byte{0}, Targets: []Target{{Kind: "k"}}, Program: &Program{Argv: []string{"a"}}}); err != nil {
+	if err := gob.NewEncoder(&b).Encode(State{Binary: "b", Sources: []byte{0}, Targets: []Target{{Kind: "k"}}, Program: &Program{Argv: []string{"a"}}}); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes(), true)
 	f.Add([]byte{}, false)
 	f.Fuzz(func(t *testing.T, body []byte, checked bool) {
 		dir := t.TempDir()
-		m := &Memory{Dir: dir, Binary: "b", Fresh: func([]string) bool { return true }}
+		m := &Memory{Dir: dir, Binary: "b"}
 		p := m.statePath("k")
 		var err error
 		if checked {

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	stateMagic   = "gorules state 2\n"
+	stateMagic   = "gorules state 3\n"
 	journalMagic = "gorules journal 1\n"
 	whyMagic     = "gorules why 1\n"
 )
@@ -37,16 +37,15 @@ type Memory struct {
 	// Hidden are folders that are no part of what commands read; see source.New.
 	Hidden []string
 
-	// Fresh reports whether fetched repositories are as they were.
-	Fresh func(repos []string) bool
+	// Env is the environment that commands may have read.
+	Env map[string]string
 }
 
 // State is what a command leaves behind: the facts it rested on, and what it said.
 type State struct {
-	Binary  string   // which gorules wrote it
-	Repos   []string // fetched repositories that were read
-	Sources []byte   // source.Facts of everything read
-	Outputs []byte   // the same of what was laid out
+	Binary  string // which gorules wrote it
+	Sources []byte // source.Facts of everything read
+	Outputs []byte // the same of what was laid out
 
 	Said    []Said
 	Targets []Target
@@ -106,13 +105,11 @@ func (m *Memory) Load(key string) (st *State, reason string) {
 		return nil, "unreadable state"
 	case st.Binary != m.Binary:
 		return nil, "another gorules wrote the state"
-	case len(st.Repos) > 0 && !m.Fresh(st.Repos):
-		return nil, "an external repository changed"
 	}
-	if ok, p := source.Hold(st.Sources, m.Hidden...); !ok {
+	if ok, p := source.Hold(st.Sources, m.Env, m.Hidden...); !ok {
 		return nil, p + " changed"
 	}
-	if ok, p := source.Hold(st.Outputs); !ok {
+	if ok, p := source.Hold(st.Outputs, nil); !ok {
 		return nil, p + " changed"
 	}
 	return st, ""

@@ -29,10 +29,11 @@ func TestState(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fresh := true
-	m := &resume.Memory{Dir: filepath.Join(dir, "m"), Binary: "one", Fresh: func([]string) bool { return fresh }}
+	m := &resume.Memory{Dir: filepath.Join(dir, "m"), Binary: "one", Env: map[string]string{"VAR": "1"}}
 	put("x")
 	s := source.New(source.LoadCache(""))
+	s.Env = m.Env
+	s.Getenv("VAR")
 	if _, _, err := s.File(file); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestState(t *testing.T) {
 	}
 	save := func() {
 		t.Helper()
-		st := &resume.State{Repos: []string{"crates"}, Sources: s.Facts(), Outputs: outputs, Actions: 3, Exit: 3,
+		st := &resume.State{Sources: s.Facts(), Outputs: outputs, Actions: 3, Exit: 3,
 			Said:    []resume.Said{{Owner: label.Label{Name: "a"}, Text: "warning"}},
 			Targets: []resume.Target{{Label: label.Label{Name: "a"}, Status: "FAILED", Test: true}}, Program: &resume.Program{Argv: []string{"/x"}}}
 		if err := m.Save("key", st, []*journal.Entry{entry("a", "x")}); err != nil {
@@ -67,11 +68,11 @@ func TestState(t *testing.T) {
 	if st, _ := m.Load("another"); st != nil {
 		t.Error("a state of another request")
 	}
-	fresh = false
-	if why := holds(); !strings.Contains(why, "repository") {
+	m.Env = map[string]string{"VAR": "2"}
+	if why := holds(); why != "VAR changed" {
 		t.Error(why)
 	}
-	fresh = true
+	m.Env["VAR"] = "1"
 	m.Binary = "two"
 	if why := holds(); !strings.Contains(why, "another gorules") {
 		t.Error(why)

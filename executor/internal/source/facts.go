@@ -10,11 +10,17 @@ import (
 	"gorules/executor/internal/digest"
 )
 
-// Facts is everything a Snapshot was asked and what it answered, in a flat
-// encoded form. Hold tells whether a new Snapshot would answer the same.
+// A fact is one answer of a Snapshot. Which fields count is a matter of its kind.
 //
-// A fact costs one lstat to check; only where the stat key differs, or the file
+// A fact costs one stat to check; only where the stat key differs, or the file
 // changed too shortly before it was read, is content compared.
+type fact struct {
+	kind   factKind
+	path   string // or the name of a variable or program
+	key    Key
+	digest digest.Digest
+}
+
 type factKind uint8
 
 const (
@@ -24,100 +30,129 @@ const (
 	factDir                     // names and types in a folder
 	factRoot                    // an immutable root's own key
 	factExact                   // a file whose key must be the same
-	factProgram                 // a file whose size, time and mode must be the same
+	factWatch                   // content of what a path leads to, if it is a file
+	factProgram                 // size, time and mode of what a path leads to
+	factEnv                     // value of a variable; its digest is zero if it is not set
+	factWhich                   // where a program is in PATH
 )
 
-// Facts encodes what s was asked so far.
+// fields tells which fields a fact has besides path.
+func (k factKind) fields() (key, digest bool) {
+	switch k {
+	case factAbsent:
+		return false, false
+	case factEnv, factWhich:
+		return false, true
+	case factFile, factDir, factWatch:
+		return true, true
+	}
+	return true, false
+}
+
+// encoder makes the flat form of facts: their number, then each.
+type encoder struct {
+	n    uint64
+	body writer
+}
+
+func (e *encoder) add(f fact) {
+	e.n++
+	e.body.uint(uint64(f.kind))
+	e.body.string(f.path)
+	key, digest := f.kind.fields()
+	if key {
+		e.body.key(f.key)
+	}
+	if digest {
+		e.body.digest(f.digest)
+	}
+}
+
+func (e *encoder) bytes() []byte {
+	var head writer
+	head.uint(e.n)
+	return append(head.b, e.body.b...)
+}
+
+func decode(b []byte) ([]fact, error) {
+	r := reader{b: b}
+	var all []fact
+	for n := r.uint(); n > 0 && r.err == nil; n-- {
+		f := fact{kind: factKind(r.uint()), path: r.string()}
+		key, digest := f.kind.fields()
+		if key {
+			f.key = r.key()
+		}
+		if digest {
+			f.digest = r.digest()
+		}
+		all = append(all, f)
+	}
+	return all, r.err
+}
+
+// doubtful is a key that equals no file's, so that content is compared.
+func (k Key) doubtful(racy bool) Key {
+	if racy {
+		k.Ctime = 0
+	}
+	return k
+}
+
+// Facts is everything that s was asked and what it answered, in a flat encoded
+// form. Hold tells whether a new Snapshot would answer the same.
 func (s *Snapshot) Facts() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var w writer
-	w.uint(uint64(len(s.files) + len(s.dirs) + len(s.roots) + len(s.programs)))
+	var e encoder
 	for p, a := range s.files {
 		switch {
 		case a.statErr != nil:
-			w.uint(uint64(factAbsent))
-			w.string(p)
+			e.add(fact{kind: factAbsent, path: p})
 		case a.digest.IsZero():
-			w.uint(uint64(factStat))
-			w.string(p)
-			w.key(a.key)
+			e.add(fact{kind: factStat, path: p, key: a.key})
 		default:
-			w.uint(uint64(factFile))
-			w.string(p)
-			k := a.key
-			if a.racy {
-				k.Ctime = 0 // equals no file's key, so the content is compared
-			}
-			w.key(k)
-			w.digest(a.digest)
+			e.add(fact{factFile, p, a.key.doubtful(a.racy), a.digest})
 		}
 	}
 	for p, a := range s.dirs {
-		w.uint(uint64(factDir))
-		w.string(p)
-		k := a.key
-		if a.racy {
-			k.Ctime = 0
-		}
-		w.key(k)
-		w.digest(listing(a.entries, a.err))
+		e.add(fact{factDir, p, a.key.doubtful(a.racy), listing(a.entries, a.err)})
 	}
 	for p, k := range s.roots {
-		w.uint(uint64(factRoot))
-		w.string(p)
-		w.key(k)
+		e.add(fact{kind: factRoot, path: p, key: k})
 	}
-	for p, k := range s.programs {
-		w.uint(uint64(factProgram))
-		w.string(p)
-		w.key(k)
+	for f := range s.noted {
+		e.add(f)
 	}
-	return w.b
+	return e.bytes()
 }
 
-// Program notes which file p leads to, without reading it: its size, time and
-// mode say enough of a program and its libraries, of which there is much to read.
-func (s *Snapshot) Program(p string) {
-	end, k, err := s.end(p)
-	if err != nil {
-		return // noted, too
-	}
+// Adopt adds facts that hold: those of another Snapshot, on which rests what s
+// is asked about.
+func (s *Snapshot) Adopt(facts []byte) {
+	all, _ := decode(facts) // Hold could read them
+	s.note(all...)
+}
+
+// note keeps facts that are no answers that s gives again. One that contradicts
+// another is kept as well: then not all hold.
+func (s *Snapshot) note(facts ...fact) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.programs[end] = k
-}
-
-// A fact is one decoded answer.
-type fact struct {
-	kind   factKind
-	path   string
-	key    Key
-	digest digest.Digest
+	for _, f := range facts {
+		s.noted[f] = struct{}{}
+	}
 }
 
 // checkers is how many goroutines check facts: lstat is bound by the kernel's
 // path walk, which scales with cores.
 const checkers = 4
 
-// Hold reports whether every fact still holds, and if not, for which path. hidden are the folders that New was given.
-func Hold(facts []byte, hidden ...string) (ok bool, path string) {
-	r := reader{b: facts}
-	var all []fact
-	for n := r.uint(); n > 0; n-- {
-		f := fact{kind: factKind(r.uint()), path: r.string()}
-		if f.kind != factAbsent {
-			f.key = r.key()
-		}
-		if f.kind == factFile || f.kind == factDir {
-			f.digest = r.digest()
-		}
-		if r.err != nil {
-			return false, ""
-		}
-		all = append(all, f)
-	}
-	if r.err != nil {
+// Hold reports whether every fact still holds, and if not, for which path. env is
+// the environment now; hidden are the folders that New was given.
+func Hold(facts []byte, env map[string]string, hidden ...string) (ok bool, path string) {
+	all, err := decode(facts)
+	if err != nil {
 		return false, ""
 	}
 	var broken atomic.Int64 // the lowest index of a fact that does not hold
@@ -126,7 +161,7 @@ func Hold(facts []byte, hidden ...string) (ok bool, path string) {
 	for i := range checkers {
 		wg.Go(func() {
 			for j := int64(i); j < broken.Load(); j += checkers {
-				if all[j].holds(hidden) {
+				if all[j].holds(env, hidden) {
 					continue
 				}
 				for b := broken.Load(); j < b && !broken.CompareAndSwap(b, j); b = broken.Load() {
@@ -141,43 +176,50 @@ func Hold(facts []byte, hidden ...string) (ok bool, path string) {
 	return true, ""
 }
 
-func (f *fact) holds(hidden []string) bool {
-	kind, p, k, d := f.kind, f.path, f.key, f.digest
-	if kind == factDir || kind == factRoot {
-		now, err := stat(p)
-		if err == nil && now == k {
-			return true
-		}
-		if kind == factRoot {
-			return false
-		}
-		entries, err := list(p, hidden)
-		return listing(entries, err) == d
+func (f *fact) holds(env map[string]string, hidden []string) bool {
+	switch f.kind {
+	case factEnv:
+		return variable(env, f.path) == f.digest
+	case factWhich:
+		return digest.Of([]byte(which(env, f.path))) == f.digest
+	case factDir, factRoot, factWatch, factProgram:
+		now, err := stat(f.path)
+		return err == nil && now == f.key || f.follows(now, hidden)
+	case factFile, factStat, factAbsent, factExact:
+		now, err := lstat(f.path)
+		return err == nil && now == f.key || f.stays(now, err)
 	}
-	now, err := lstat(p)
-	switch kind {
-	case factAbsent:
-		return notExist(err)
-	case factStat: // a folder's own key moves with every file in it; only its type was used
-		return err == nil && now.Mode == k.Mode
-	}
-	if err != nil {
-		return false
-	}
-	if now == k {
-		return true
-	}
-	switch kind {
-	case factExact:
-		return false
+	return false // of a gorules to come
+}
+
+// follows is holds for what f.path leads to, where its key is another now.
+func (f *fact) follows(now Key, hidden []string) bool {
+	switch f.kind {
+	case factDir:
+		entries, err := list(f.path, hidden)
+		return listing(entries, err) == f.digest
 	case factProgram:
-		return now.Size == k.Size && now.Mtime == k.Mtime && now.Mode == k.Mode
+		return now.Size == f.key.Size && now.Mtime == f.key.Mtime && now.Mode == f.key.Mode
+	case factWatch:
+		return now.kind() == f.key.kind() && (!now.isRegular() || now.Size == f.key.Size && watched(f.path, now) == f.digest)
 	}
-	if now.Mode != k.Mode || now.Size != k.Size && !now.isLink() {
+	return false
+}
+
+// stays is holds for f.path itself, where its key is another now.
+func (f *fact) stays(now Key, err error) bool {
+	switch {
+	case f.kind == factAbsent:
+		return notExist(err)
+	case err != nil || f.kind == factExact || now.Mode != f.key.Mode:
+		return false
+	case f.kind == factStat: // a folder's own key moves with every file in it; only its type was used
+		return true
+	case now.Size != f.key.Size && !now.isLink():
 		return false
 	}
-	got, err := hash(p, now)
-	return err == nil && got == d
+	got, err := hash(f.path, now)
+	return err == nil && got == f.digest
 }
 
 // listing digests the names and types of a folder's entries.
@@ -202,35 +244,27 @@ func listing(entries []DirEntry, err error) digest.Digest {
 // that Hold tells whether somebody has changed or removed them since. Being
 // fresh does not make them doubtful: nobody else writes them.
 func OutputFacts(paths []string) ([]byte, error) {
-	var w writer
-	n := uint64(0)
+	var e encoder
 	var note func(p string) error
 	note = func(p string) error {
 		k, err := lstat(p)
 		if err != nil {
 			return err
 		}
-		if k.isDir() {
-			entries, err := list(p, nil)
-			if err != nil {
-				return err
-			}
-			n++
-			w.uint(uint64(factDir))
-			w.string(p)
-			w.key(k)
-			w.digest(listing(entries, nil))
-			for _, e := range entries {
-				if err := note(p + "/" + e.Name); err != nil {
-					return err
-				}
-			}
+		if !k.isDir() {
+			e.add(fact{kind: factExact, path: p, key: k})
 			return nil
 		}
-		n++
-		w.uint(uint64(factExact))
-		w.string(p)
-		w.key(k)
+		entries, err := list(p, nil)
+		if err != nil {
+			return err
+		}
+		e.add(fact{factDir, p, k, listing(entries, nil)})
+		for _, entry := range entries {
+			if err := note(p + "/" + entry.Name); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	for _, p := range paths {
@@ -238,7 +272,5 @@ func OutputFacts(paths []string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	var head writer
-	head.uint(n)
-	return append(head.b, w.b...), nil
+	return e.bytes(), nil
 }

@@ -118,7 +118,7 @@ func TestHold(t *testing.T) {
 			t.Parallel()
 			dir, facts := asked(t)
 			tt.edit(t, dir)
-			ok, p := source.Hold(facts)
+			ok, p := source.Hold(facts, nil)
 			if ok != (tt.path == "") || !ok && !strings.HasPrefix(p, filepath.Join(dir, tt.path)) && tt.path != "link" {
 				t.Errorf("Hold = %v, %q, want the fact of %q", ok, p, tt.path)
 			}
@@ -174,16 +174,16 @@ func TestHoldFresh(t *testing.T) {
 			settle()
 		}
 		facts := s.Facts()
-		if ok, _ := source.Hold(facts); ok {
+		if ok, _ := source.Hold(facts, nil); ok {
 			t.Fatalf("round %d: both edits were missed", i)
 		}
 		must(t, os.Remove(folder+"/b"))
-		if ok, p := source.Hold(facts); ok || p != file {
+		if ok, p := source.Hold(facts, nil); ok || p != file {
 			t.Fatalf("round %d: the edit of the file was missed: %v, %q", i, ok, p)
 		}
 		put(t, folder+"/b", "")
 		must(t, os.WriteFile(file, []byte("1"), 0o644))
-		if ok, p := source.Hold(facts); ok || p != folder {
+		if ok, p := source.Hold(facts, nil); ok || p != folder {
 			t.Fatalf("round %d: the addition was missed: %v, %q", i, ok, p)
 		}
 	}
@@ -223,7 +223,7 @@ func TestFreshKeysAreNotTrusted(t *testing.T) {
 				t.Errorf("fresh: %v: the key of %s is trusted: %v", fresh, p, got)
 			}
 		}
-		if ok, p := source.Hold(facts); !ok {
+		if ok, p := source.Hold(facts, nil); !ok {
 			t.Errorf("nothing changed, and %s does not hold", p)
 		}
 	}
@@ -253,7 +253,7 @@ func TestHoldResolve(t *testing.T) {
 			wantList(t, "tree", show(t, got), ".gitignore", "Cargo.toml", "src/lib.rs")
 			facts := s.Facts()
 			tt.edit(t, dir)
-			if ok, p := source.Hold(facts); ok != tt.ok {
+			if ok, p := source.Hold(facts, nil); ok != tt.ok {
 				t.Errorf("Hold = %v, %q, want %v", ok, p, tt.ok)
 			}
 		})
@@ -283,7 +283,7 @@ func TestOutputFacts(t *testing.T) {
 			must(t, err)
 			settle()
 			tt.edit(t, dir)
-			if ok, p := source.Hold(facts); ok != (tt.path == "") || !ok && p != filepath.Join(dir, tt.path) {
+			if ok, p := source.Hold(facts, nil); ok != (tt.path == "") || !ok && p != filepath.Join(dir, tt.path) {
 				t.Errorf("Hold = %v, %q, want %q", ok, p, tt.path)
 			}
 		})
@@ -293,21 +293,21 @@ func TestOutputFacts(t *testing.T) {
 	}
 	if facts, err := source.OutputFacts(nil); err != nil {
 		t.Error(err)
-	} else if ok, _ := source.Hold(facts); !ok {
+	} else if ok, _ := source.Hold(facts, nil); !ok {
 		t.Error("no outputs do not hold")
 	}
 }
 
 func TestHoldCorrupt(t *testing.T) {
 	_, facts := asked(t)
-	if ok, _ := source.Hold(facts); !ok {
+	if ok, _ := source.Hold(facts, nil); !ok {
 		t.Fatal("the facts do not hold")
 	}
-	if ok, _ := source.Hold(nil); ok {
+	if ok, _ := source.Hold(nil, nil); ok {
 		t.Error("nothing holds")
 	}
 	for i := range facts {
-		if ok, _ := source.Hold(facts[:i]); ok {
+		if ok, _ := source.Hold(facts[:i], nil); ok {
 			t.Errorf("cut at %d of %d they hold", i, len(facts))
 		}
 	}
@@ -325,7 +325,7 @@ func FuzzHold(f *testing.F) {
 	for kind := range byte(7) {
 		f.Add(append([]byte{1, kind, 1, '/', 0, 0, 0, 0, 0}, make([]byte, 40)...))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) { source.Hold(b) })
+	f.Fuzz(func(t *testing.T, b []byte) { source.Hold(b, nil) })
 }
 
 // BenchmarkHold checks the facts of 5,000 files in 250 folders, as a no-op
@@ -341,7 +341,7 @@ func BenchmarkHold(b *testing.B) {
 	facts := s.Facts()
 	b.ReportMetric(float64(len(facts)), "bytes")
 	for b.Loop() {
-		if ok, p := source.Hold(facts); !ok {
+		if ok, p := source.Hold(facts, nil); !ok {
 			b.Fatal(p)
 		}
 	}

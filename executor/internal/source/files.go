@@ -1,10 +1,14 @@
 package source
 
 import (
+	"bytes"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -18,14 +22,32 @@ type Root struct {
 // Under returns the Root at dir.
 func (s *Snapshot) Under(dir string) Root { return Root{s, dir} }
 
-func (r Root) at(p string) string { return filepath.Join(r.dir, filepath.FromSlash(p)) }
+// Unnoted is the folder dir as a file system of which nothing is noted. A name
+// that is not UTF-8, which os.DirFS refuses, is one of this machine all the same.
+func Unnoted(dir string) fs.FS { return unnoted(dir) }
 
-// valid refuses paths that an io/fs.FS must not know.
-func valid(op, p string) error {
-	if !fs.ValidPath(p) {
-		return &fs.PathError{Op: op, Path: p, Err: fs.ErrInvalid}
+type unnoted string
+
+func (u unnoted) Open(p string) (fs.File, error) {
+	f, err := at(string(u), "open", p, os.Open)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return f, nil
+}
+func (u unnoted) ReadFile(p string) ([]byte, error) { return at(string(u), "readfile", p, os.ReadFile) }
+func (u unnoted) ReadDir(p string) ([]fs.DirEntry, error) {
+	return at(string(u), "readdir", p, os.ReadDir)
+}
+func (u unnoted) Stat(p string) (fs.FileInfo, error) { return at(string(u), "stat", p, os.Stat) }
+
+// at calls f with the place of p below dir.
+func at[T any](dir, op, p string, f func(string) (T, error)) (T, error) {
+	if !fs.ValidPath(strings.ToValidUTF8(p, "x")) {
+		var none T
+		return none, &fs.PathError{Op: op, Path: p, Err: fs.ErrInvalid}
+	}
+	return f(filepath.Join(dir, filepath.FromSlash(p)))
 }
 
 var (
@@ -34,54 +56,77 @@ var (
 	_ fs.StatFS     = Root{}
 )
 
-// Open returns a file or folder as it is now, and notes its content or names.
+// Open returns a file or folder as ReadFile and ReadDir see it.
 func (r Root) Open(p string) (fs.File, error) {
-	if err := valid("open", p); err != nil {
-		return nil, err
-	}
 	info, err := r.Stat(p)
-	if err == nil && info.IsDir() {
-		_, err = r.ReadDir(p)
-	} else if err == nil {
-		_, err = r.ReadFile(p)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return os.Open(r.at(p))
+	f := &openFile{info: info}
+	if info.IsDir() {
+		f.entries, err = r.ReadDir(p)
+		return f, err
+	}
+	text, err := r.ReadFile(p)
+	f.Reader.Reset(text)
+	return f, err
 }
 
 // ReadFile returns a file's content.
 func (r Root) ReadFile(p string) ([]byte, error) {
-	if err := valid("readfile", p); err != nil {
-		return nil, err
-	}
-	return r.snapshot.ReadFile(r.at(p))
+	return at(r.dir, "readfile", p, r.snapshot.ReadFile)
 }
 
 // ReadDir lists a folder, sorted by name.
 func (r Root) ReadDir(p string) ([]fs.DirEntry, error) {
-	if err := valid("readdir", p); err != nil {
-		return nil, err
-	}
-	es, err := r.snapshot.ReadDir(r.at(p))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]fs.DirEntry, 0, len(es))
-	for _, e := range es {
-		out = append(out, dirEntry{e, r.at(path.Join(p, e.Name)), r.snapshot})
-	}
-	return out, nil
+	return at(r.dir, "readdir", p, func(dir string) ([]fs.DirEntry, error) {
+		es, err := r.snapshot.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]fs.DirEntry, 0, len(es))
+		for _, e := range es {
+			out = append(out, dirEntry{e, filepath.Join(dir, e.Name), r.snapshot})
+		}
+		return out, nil
+	})
 }
 
 // Stat follows symbolic links.
 func (r Root) Stat(p string) (fs.FileInfo, error) {
-	if err := valid("stat", p); err != nil {
-		return nil, err
+	return at(r.dir, "stat", p, func(to string) (fs.FileInfo, error) {
+		k, err := r.snapshot.Stat(to)
+		return fileInfo{path.Base(p), k}, err
+	})
+}
+
+// openFile is an open file or folder of a Root.
+type openFile struct {
+	info fs.FileInfo
+	bytes.Reader
+	entries []fs.DirEntry // that were not read yet
+}
+
+func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (f *openFile) Close() error               { return nil }
+
+func (f *openFile) Read(b []byte) (int, error) {
+	if f.info.IsDir() {
+		return 0, &fs.PathError{Op: "read", Path: f.info.Name(), Err: syscall.EISDIR}
 	}
-	k, err := r.snapshot.Stat(r.at(p))
-	return fileInfo{path.Base(p), k}, err
+	return f.Reader.Read(b)
+}
+
+func (f *openFile) ReadDir(n int) ([]fs.DirEntry, error) {
+	if n <= 0 {
+		n = len(f.entries)
+	} else if len(f.entries) == 0 {
+		return nil, io.EOF
+	}
+	n = min(n, len(f.entries))
+	out := f.entries[:n:n]
+	f.entries = f.entries[n:]
+	return out, nil
 }
 
 type dirEntry struct {

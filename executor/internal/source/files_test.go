@@ -8,10 +8,11 @@ import (
 	"testing/fstest"
 )
 
-// A Root is a file system as good as any, and what is read through it is noted.
-func TestRootIsFS(t *testing.T) {
+// Both views are file systems as good as any. What gorules itself put there is no
+// part of the one that notes, however it is read, and a name that is not UTF-8 is.
+func TestViewsAreFS(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"a": "1", "d/b": "2", "d/e/c": "3"} {
+	for name, text := range map[string]string{"a": "1", "d/b": "2", "d/e/c": "3", "cache/x": "4", "caf\xe9/f": "5"} {
 		p := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			t.Fatal(err)
@@ -20,25 +21,73 @@ func TestRootIsFS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := fstest.TestFS(New(LoadCache("")).Under(dir), "a", "d/b", "d/e/c"); err != nil {
+	if err := os.Symlink("/tmp", filepath.Join(dir, "gorules-bin")); err != nil {
+		t.Fatal(err)
+	}
+	noting := New(LoadCache(""), filepath.Join(dir, "cache")).Under(dir)
+	for what, view := range map[string]fs.FS{"noting": noting, "not noting": Unnoted(dir)} {
+		for _, read := range []func(fs.FS, string) ([]byte, error){fs.ReadFile, func(f fs.FS, p string) ([]byte, error) { return fs.ReadFile(struct{ fs.FS }{f}, p) }} {
+			if b, err := read(view, "caf\xe9/f"); err != nil || string(b) != "5" {
+				t.Errorf("%s: %q, %v", what, b, err)
+			}
+		}
+		if es, err := fs.ReadDir(view, "caf\xe9"); err != nil || len(es) != 1 {
+			t.Errorf("%s: %v, %v", what, es, err)
+		}
+		if _, err := fs.Stat(view, "caf\xe9/.."); err == nil {
+			t.Errorf("%s: a path with .. is one", what)
+		}
+	}
+	es, err := fs.ReadDir(struct{ fs.FS }{noting}, ".") // through Open
+	if err != nil || len(es) != 3 {
+		t.Errorf("the folder has %v, %v", es, err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "caf\xe9")); err != nil {
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(New(LoadCache(""), filepath.Join(dir, "cache")).Under(dir), "a", "d/b", "d/e/c"); err != nil {
 		t.Error(err)
 	}
-	for what, read := range map[string]func(fs.FS) error{
-		"file":   func(f fs.FS) error { _, err := fs.ReadFile(f, "d/b"); return err },
-		"opened": func(f fs.FS) error { _, err := f.Open("d/b"); return err },
+	if err := os.Remove(filepath.Join(dir, "gorules-bin")); err != nil { // it leads out
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(Unnoted(dir), "a", "d/b", "d/e/c", "cache/x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// However a Root is read, it is noted.
+func TestRootNotes(t *testing.T) {
+	for what, tt := range map[string]struct {
+		read   func(fs.FS) error
+		change string // a file
+	}{
+		"file":          {func(f fs.FS) error { _, err := fs.ReadFile(f, "d/b"); return err }, "d/b"},
+		"opened":        {func(f fs.FS) error { _, err := f.Open("d/b"); return err }, "d/b"},
+		"folder":        {func(f fs.FS) error { _, err := fs.ReadDir(f, "d"); return err }, "d/new"},
+		"opened folder": {func(f fs.FS) error { _, err := f.Open("d"); return err }, "d/new"},
+		"absent":        {func(f fs.FS) error { _, _ = fs.Stat(f, "d/new"); return nil }, "d/new"},
+		"not opened":    {func(f fs.FS) error { _, _ = f.Open("d/new"); return nil }, "d/new"},
 	} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "d/b"), []byte("2"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 		s := New(LoadCache(""))
-		if err := read(s.Under(dir)); err != nil {
+		if err := tt.read(s.Under(dir)); err != nil {
 			t.Fatal(err)
 		}
 		facts := s.Facts()
-		if ok, p := Hold(facts); !ok {
+		if ok, p := Hold(facts, nil); !ok {
 			t.Errorf("%s: %s changed", what, p)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "d/b"), []byte("changed by "+what), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, tt.change), []byte("changed"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if ok, _ := Hold(facts); ok {
+		if ok, _ := Hold(facts, nil); ok {
 			t.Errorf("%s: the change goes unnoticed", what)
 		}
 	}

@@ -23,7 +23,7 @@ func FuzzFacts(f *testing.F) {
 	f.Add(s.Facts())
 	f.Add([]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if ok, p := Hold(b); ok && p != "" {
+		if ok, p := Hold(b, nil); ok && p != "" {
 			t.Errorf("%s is named although all facts hold", p)
 		}
 	})

@@ -192,7 +192,7 @@ func TestHostTreeFacts(t *testing.T) {
 			resolve(t, s, &action.Source{Host: &action.HostTree{Paths: []string{dir + "/bin/sh", dir + "/share"}}})
 			facts := s.Facts()
 			tt.edit(t, dir)
-			if ok, p := source.Hold(facts); ok != tt.ok {
+			if ok, p := source.Hold(facts, nil); ok != tt.ok {
 				t.Errorf("Hold = %v, %q, want %v", ok, p, tt.ok)
 			}
 		})

@@ -22,16 +22,19 @@ import (
 // A Snapshot answers questions about files for the length of one command. All
 // paths are absolute host paths. It is safe for concurrent use.
 type Snapshot struct {
+	// Env is the environment that Getenv and Which look into; nil means none.
+	Env map[string]string
+
 	cache  *Cache
 	hidden []string
 
-	mu       sync.Mutex
-	files    map[string]*fileAnswer
-	dirs     map[string]*dirAnswer
-	trees    map[string]*treeAnswer // by Source.Key
-	blobs    map[digest.Digest]string
-	roots    map[string]Key // immutable roots
-	programs map[string]Key // see Program
+	mu    sync.Mutex
+	files map[string]*fileAnswer
+	dirs  map[string]*dirAnswer
+	trees map[string]*treeAnswer // by Source.Key
+	blobs map[digest.Digest]string
+	roots map[string]Key    // immutable roots
+	noted map[fact]struct{} // see note
 }
 
 type fileAnswer struct {
@@ -82,8 +85,7 @@ func New(cache *Cache, hidden ...string) *Snapshot {
 		trees:  map[string]*treeAnswer{},
 		blobs:  map[digest.Digest]string{},
 		roots:  map[string]Key{},
-
-		programs: map[string]Key{},
+		noted:  map[fact]struct{}{},
 	}
 }
 

@@ -252,11 +252,11 @@ func TestImmutable(t *testing.T) {
 	resolve(t, s, src("crate"))
 	facts := s.Facts()
 	must(t, os.WriteFile(dir+"/crate/src/lib.rs", []byte("another"), 0o644))
-	if ok, p := source.Hold(facts); !ok {
+	if ok, p := source.Hold(facts, nil); !ok {
 		t.Errorf("an edit below an immutable root was looked for at %s", p)
 	}
 	put(t, dir+"/new", "")
-	if ok, p := source.Hold(facts); ok || p != dir {
+	if ok, p := source.Hold(facts, nil); ok || p != dir {
 		t.Errorf("the root changed: Hold = %v, %q", ok, p)
 	}
 }

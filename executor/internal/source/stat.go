@@ -33,11 +33,14 @@ func (k Key) racy(now time.Time) bool {
 	return k.Mtime > limit || k.Ctime > limit
 }
 
-func (k Key) isDir() bool { return k.Mode&syscall.S_IFMT == syscall.S_IFDIR }
+// kind is the type bits of the mode; 0 where there is nothing.
+func (k Key) kind() uint32 { return k.Mode & syscall.S_IFMT }
 
-func (k Key) isLink() bool { return k.Mode&syscall.S_IFMT == syscall.S_IFLNK }
+func (k Key) isDir() bool { return k.kind() == syscall.S_IFDIR }
 
-func (k Key) isRegular() bool { return k.Mode&syscall.S_IFMT == syscall.S_IFREG }
+func (k Key) isLink() bool { return k.kind() == syscall.S_IFLNK }
+
+func (k Key) isRegular() bool { return k.kind() == syscall.S_IFREG }
 
 func (k Key) executable() bool { return k.Mode&0o111 != 0 }
 
