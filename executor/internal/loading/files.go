@@ -142,11 +142,17 @@ func (t *tree) kind(p string, e fs.DirEntry) entryKind {
 func (t *tree) isAncestor(p string, info fs.FileInfo) bool {
 	for p != "." {
 		p = path.Dir(p)
-		if up, err := t.stat(p); err == nil && os.SameFile(up, info) {
+		if up, err := t.stat(p); err == nil && sameFile(up, info) {
 			return true
 		}
 	}
 	return false
+}
+
+// sameFile is os.SameFile also for a file system that is not of package os, whose
+// files tell by Sys which they are.
+func sameFile(x, y fs.FileInfo) bool {
+	return os.SameFile(x, y) || x.Sys() != nil && x.Sys() == y.Sys()
 }
 
 // isMissing reports whether err says that there is no such file. A path that

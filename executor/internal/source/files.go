@@ -152,7 +152,7 @@ func (i fileInfo) Name() string       { return i.name }
 func (i fileInfo) Size() int64        { return i.key.Size }
 func (i fileInfo) ModTime() time.Time { return time.Unix(0, i.key.Mtime) }
 func (i fileInfo) IsDir() bool        { return i.key.isDir() }
-func (i fileInfo) Sys() any           { return nil }
+func (i fileInfo) Sys() any           { return i.key } // equal for the same file alone
 func (i fileInfo) Mode() fs.FileMode {
 	m := fs.FileMode(i.key.Mode & 0o777)
 	switch {
