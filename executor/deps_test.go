@@ -28,6 +28,7 @@ var layers = []layer{
 	{internal + "digest", ""},
 	{internal + "bug", ""},
 	{internal + "exit", ""},
+	{internal + "glob", ""},
 	{internal + "memo", "bug"},
 	{internal + "fsx", ""},
 
@@ -38,16 +39,17 @@ var layers = []layer{
 
 	// 2: what a rule asked and the bytes to run; one view of the files; what was done.
 	{internal + "action", "executor/label executor/diag digest tree"},
-	{internal + "source", "action digest tree"},
+	{internal + "source", "action digest glob tree"},
 	{internal + "journal", "executor/label action digest tree"},
 
-	// 3, front: Starlark to Specs. It reads files through what it is given, and
-	// knows neither how actions run nor where content is kept.
+	// 3, front: Starlark to Specs. It reads files through what it is given (repo
+	// through source, since its facts outlive a command), and knows neither how
+	// actions run nor where content is kept.
 	{internal + "bzl", "executor/label executor/diag action"},
-	{internal + "loading", "executor/label executor/diag bzl memo"},
+	{internal + "loading", "executor/label executor/diag bzl glob memo"},
 	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo source"},
 	{internal + "query", "executor/label executor/diag bzl loading"},
-	{internal + "analysis", "executor/label executor/diag executor/event action bzl loading memo"},
+	{internal + "analysis", "executor/label executor/diag executor/event action bzl glob loading memo"},
 
 	// 3, back: Bound to results. It knows no Starlark.
 	{internal + "sandbox", ""},

@@ -89,10 +89,15 @@ def restrict(counts, baseline, prefix = "/w/", generated = ["bazel-out/"]):
             target[line] = found.get(line, 0)
     return {path: {line: kept[path][line] for line in sorted(kept[path])} for path in sorted(kept)}
 
+# Bazel gives rules no function that matches a glob, and what coverage counts is
+# known only when a plan reads it: these two are glob() once more, in Starlark.
+
 def _segment_matches(pattern, name):
     """Whether `*` (any run of characters) and literal text of a pattern match one path segment."""
     if pattern == "*":
         return True
+    if name.startswith(".") and not pattern.startswith("."):
+        return False
     parts = pattern.split("*")
     if len(parts) == 1:
         return pattern == name

@@ -80,6 +80,7 @@ func TestCoverageExpressions(t *testing.T) {
 			`[True, True, True, True, False, False, False, True]`},
 		{"glob: ends do not overlap, several stars", `[glob_matches("ab*ba", "aba"), glob_matches("a*b*c", "a1b2b3c"), glob_matches("a*b*c", "acb"), glob_matches("*b*", "b")]`,
 			`[False, True, False, True]`},
+		{"glob: leading dots", `[glob_matches(p, "d/.x.rs") for p in ["**", "**/*", "d/*.rs", "d/.*", "**/.x.rs"]]`, `[True, True, False, True, True]`},
 		{"exclude, relative to the package", `exclude({"p/gen/a.rs": {}, "gen/a.rs": {}, "p/b.rs": {}}, ["gen/**"], "p").keys()`,
 			`["gen/a.rs", "p/b.rs"]`},
 		{"percent rounds down", `[percent(7999, 10000), percent(8, 10), percent(0, 0), percent(3, 3)]`, `["79.9", "80.0", "-", "100.0"]`},

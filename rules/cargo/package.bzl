@@ -7,6 +7,9 @@ load(":graph.bzl", "target_kind")
 
 _PKG_TEXT = ["description", "homepage", "repository", "license", "license_file", "rust_version", "readme"]
 
+# Globs for Rust files: "*.rs" alone does not match a leading dot.
+RUST_FILES = ["**/*.rs", "**/.*.rs"]
+
 def dirname(path):
     """The folder of a path: "/w/Cargo.toml" gives "/w"."""
     return path.rpartition("/")[0]

@@ -6,23 +6,19 @@ plan is the same, and an edit of the source plans nothing again. Every call is
 a stored result, so that a refusal is reported once, with what to do about it.
 """
 
-load(":package.bzl", "label_text")
+load(":package.bzl", "RUST_FILES", "label_text")
 
 # Two folders deep: cargo resolves relative paths against the second one up.
 _CONFIG = "/vendored/.cargo/config.toml"
 
-# What cargo plans from. Readme files count because CARGO_PKG_README says
-# whether there is one.
+# What cargo plans from, the latter by name alone. Readme files count because
+# CARGO_PKG_README says whether there is one.
+_BLANK = RUST_FILES + ["**/README", "**/README.md", "**/README.txt"]
 _INCLUDE = [
     "**/Cargo.toml",
     "**/.cargo/config.toml",
     "**/.cargo/config",
-    "**/*.rs",
-    "**/README",
-    "**/README.md",
-    "**/README.txt",
-]
-_BLANK = ["**/*.rs", "**/README", "**/README.md", "**/README.txt"]
+] + _BLANK
 _EXCLUDE = ["**/target/**", "gorules-*/**"]
 
 _MANIFEST_MARK = "#gorules-manifest "

@@ -5,7 +5,7 @@ of it, without nested packages and without what only other tools read, so that
 editing those compiles nothing.
 """
 
-load(":package.bzl", "dirname", "relative")
+load(":package.bzl", "RUST_FILES", "dirname", "relative")
 
 WORKSPACE = "/w"
 
@@ -50,7 +50,7 @@ def _nested(folder, folders):
     out = []
     for f in folders:
         if f != folder and f != "." and f.startswith(prefix):
-            out.append(f[len(prefix):] + "/**")
+            out.append(f[len(prefix):].replace("?", "*") + "/**")  # a glob has no other way to write "?"
     return out
 
 def _folder(pkg):
@@ -81,7 +81,7 @@ def _of_other_targets(pkg, unit):
     dirs = ["tests", "benches", "examples"]
     if _TARGET_DIRS.get(unit.kind) != "src":
         dirs.append("src")
-    return [d + "/**/*.rs" for d in dirs if not own.startswith(d + "/")]
+    return [d + "/" + files for d in dirs if not own.startswith(d + "/") for files in RUST_FILES]
 
 def compile_sources(actions, world, pkg, unit):
     """The Files that compiling a target of a package reads.
@@ -101,7 +101,7 @@ def compile_sources(actions, world, pkg, unit):
         exclude = _TOOLS_ONLY + _nested(folder, world.folders),
         mentioned_files = _DOCUMENTS,
         mentioned_together = _of_other_targets(pkg, unit),
-        mentioned_by = ["**/*.rs"],
+        mentioned_by = RUST_FILES,
         mentioned_pattern = _MENTION,
     )] + world.srcs
 
@@ -131,7 +131,7 @@ def rust_sources(actions, world, pkg):
     folder = _folder(pkg)
     path = "" if folder == "." else folder
     return [
-        actions.source_tree(path = path, include = ["**/*.rs"], exclude = ["target/**"] + _nested(folder, world.folders)),
+        actions.source_tree(path = path, include = RUST_FILES, exclude = ["target/**"] + _nested(folder, world.folders)),
         actions.source_tree(path = world.prefix, include = ["**/rustfmt.toml", "**/.rustfmt.toml"], exclude = ["**/target/**"]),
     ]
 

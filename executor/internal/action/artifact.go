@@ -108,8 +108,8 @@ func (s *Source) Key() string {
 }
 
 // A TreeQuery selects files below Root/Path; the artifact's tree is rooted at
-// Root (it contains Path). All patterns are globs relative to Root/Path as
-// doublestar matches them: "**" crosses folders.
+// Root (it contains Path). All patterns are those of package glob, relative to
+// Root/Path; a folder that Exclude matches is left out with all that is below it.
 type TreeQuery struct {
 	Include []string // empty means everything
 	Exclude []string

@@ -6,11 +6,11 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
 	"go.starlark.net/starlark"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/glob"
 	"gorules/executor/internal/loading"
 )
 
@@ -88,10 +88,8 @@ func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []s
 		if *l.to, err = stringList("source_tree: "+l.name, l.v); err != nil {
 			return nil, err
 		}
-		for _, g := range *l.to {
-			if !doublestar.ValidatePattern(g) {
-				return nil, fmt.Errorf("source_tree: %s: %q is not a valid glob", l.name, g)
-			}
+		if _, err := glob.ParseAll(*l.to); err != nil {
+			return nil, fmt.Errorf("source_tree: %s: %w", l.name, err)
 		}
 	}
 	if len(m.Files) > 0 || len(m.By) > 0 || m.Pattern != "" {

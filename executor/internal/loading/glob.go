@@ -7,44 +7,37 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-)
 
-// Bazel's globs are another language than those of doublestar, which source trees
-// and queries of rules use (package source): "?", "[" and "{" are refused or plain
-// characters, "**" stands only for whole segments, and a pattern never enters
-// another package. And they are walked, a segment at a time, so that a pattern
-// lists no folder that it cannot match in: what was listed is a fact that the next
-// command checks.
+	"gorules/executor/internal/glob"
+)
 
 // glob finds the files below the package pkg ("" for the root) that match one
 // of include and none of exclude, sorted, relative to pkg. Folders count only
 // with dirs set. It does not enter other packages, nor what skip names. empty is
 // the first pattern of include that matched nothing, "" if there is none.
 func (t *tree) glob(pkg string, include, exclude []string, dirs bool, skip func(string) bool) (names []string, empty string, err error) {
-	for _, p := range slices.Concat(include, exclude) {
-		if err := checkGlob(p); err != nil {
-			return nil, "", err
-		}
+	not, err := glob.ParseAll(exclude)
+	if err != nil {
+		return nil, "", err
 	}
 	all := map[string]bool{}
-	for _, p := range include {
+	for _, text := range include {
+		p, err := glob.Parse(text)
+		if err != nil {
+			return nil, "", err
+		}
 		g := &globber{tree: t, pkg: pkg, dirs: dirs, skip: skip, found: map[string]bool{}, seen: map[string]bool{}}
-		if err := g.walk("", strings.Split(p, "/")); err != nil {
-			return nil, "", fmt.Errorf("glob pattern '%s': %w", p, cause(err))
+		if err := g.walk("", p); err != nil {
+			return nil, "", fmt.Errorf("glob pattern '%s': %w", text, cause(err))
 		}
 		if len(g.found) == 0 && empty == "" {
-			empty = p
+			empty = text
 		}
 		maps.Copy(all, g.found)
 	}
-	var not [][]string
-	for _, p := range exclude {
-		not = append(not, strings.Split(p, "/"))
-	}
 	var out []string
 	for name := range all {
-		segments := strings.Split(name, "/")
-		if slices.ContainsFunc(not, func(p []string) bool { return matchSegments(p, segments) }) {
+		if not.Match(name) {
 			continue
 		}
 		if !utf8.ValidString(name) {
@@ -56,31 +49,9 @@ func (t *tree) glob(pkg string, include, exclude []string, dirs bool, skip func(
 	return out, empty, nil
 }
 
-// checkGlob says what is wrong with a pattern, in Bazel's words.
-func checkGlob(p string) error {
-	bad := func(why string) error { return fmt.Errorf("invalid glob pattern '%s': %s", p, why) }
-	switch {
-	case p == "":
-		return bad("pattern cannot be empty")
-	case strings.HasPrefix(p, "/"):
-		return bad("pattern cannot be absolute")
-	case strings.Contains(p, "?"):
-		return bad("wildcard ? forbidden")
-	}
-	for s := range strings.SplitSeq(p, "/") {
-		switch {
-		case s == "":
-			return bad("empty segment not permitted")
-		case s == "." || s == "..":
-			return bad("segment '" + s + "' not permitted")
-		case s != "**" && strings.Contains(s, "**"):
-			return bad("recursive wildcard must be its own segment")
-		}
-	}
-	return nil
-}
-
-// globber is the evaluation of one pattern.
+// globber is the evaluation of one pattern. It walks a segment at a time, so that
+// no folder is listed in which nothing can match: what was listed is a fact that
+// the next command checks.
 type globber struct {
 	tree  *tree
 	pkg   string
@@ -133,7 +104,7 @@ func (g *globber) walk(at string, segments []string) error {
 		return g.step(at, head, rest)
 	}
 	for _, e := range d.entries {
-		if matchSegment(head, e.Name()) {
+		if glob.MatchSegment(head, e.Name()) {
 			if err := g.step(at, e.Name(), rest); err != nil {
 				return err
 			}
@@ -209,52 +180,4 @@ func (g *globber) everything(at string, d *dir) error {
 		}
 	}
 	return nil
-}
-
-// matchSegments reports whether the pattern matches the whole path.
-func matchSegments(pattern, name []string) bool {
-	for len(pattern) > 0 {
-		if pattern[0] == "**" {
-			for i := range len(name) + 1 {
-				if matchSegments(pattern[1:], name[i:]) {
-					return true
-				}
-			}
-			return false
-		}
-		if len(name) == 0 || !matchSegment(pattern[0], name[0]) {
-			return false
-		}
-		pattern, name = pattern[1:], name[1:]
-	}
-	return len(name) == 0
-}
-
-// matchSegment matches one path segment; only "*" is special. As in Bazel, a
-// leading dot is matched by "*" alone or by a dot, not by "*.txt".
-func matchSegment(pattern, name string) bool {
-	if pattern == "*" {
-		return true
-	}
-	if name[0] == '.' && pattern[0] != '.' {
-		return false
-	}
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == name
-	}
-	name, ok := strings.CutPrefix(name, first)
-	if !ok {
-		return false
-	}
-	parts := strings.Split(rest, "*")
-	last := parts[len(parts)-1]
-	for _, p := range parts[:len(parts)-1] {
-		i := strings.Index(name, p)
-		if i < 0 {
-			return false
-		}
-		name = name[i+len(p):]
-	}
-	return strings.HasSuffix(name, last)
 }

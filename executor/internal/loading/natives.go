@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/glob"
 	"gorules/executor/label"
 )
 
@@ -177,17 +178,17 @@ func subpackages(b *builder, _ *starlark.Thread, args starlark.Tuple, kwargs []s
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range slices.Concat(include, exclude) {
-		if err := checkGlob(p); err != nil {
-			return nil, err
-		}
+	wanted, err := glob.ParseAll(include)
+	if err != nil {
+		return nil, err
 	}
-	matches := func(patterns []string, name string) bool {
-		return slices.ContainsFunc(patterns, func(p string) bool { return matchSegments(strings.Split(p, "/"), strings.Split(name, "/")) })
+	not, err := glob.ParseAll(exclude)
+	if err != nil {
+		return nil, err
 	}
 	var found []string
 	if err := b.subpackagesBelow("", func(name string) {
-		if matches(include, name) && !matches(exclude, name) {
+		if wanted.Match(name) && !not.Match(name) {
 			found = append(found, name)
 		}
 	}); err != nil {

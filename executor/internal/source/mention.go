@@ -7,34 +7,32 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-
-	"gorules/executor/internal/action"
 )
 
 // mentioned drops the files that nobody names and adds files, anywhere below
 // the root, that a source names. See action.Mentioned.
-func (s *Snapshot) mentioned(src *action.Source, files []found) ([]found, error) {
-	m := src.Tree.Mentioned
-	re, err := regexp.Compile(m.Pattern)
+func (w *walker) mentioned(files []found) ([]found, error) {
+	src := w.src
+	re, err := regexp.Compile(src.Tree.Mentioned.Pattern)
 	if err != nil {
 		return nil, fmt.Errorf("source_tree of %q: mentioned_pattern: %w", src.Path, err)
 	}
 	named := map[string]bool{}
 	together := false
 	for _, f := range files {
-		if !matchAny(m.By, below(src.Path, f.rel)) || !f.e.Type.IsRegular() {
+		if !w.by.Match(below(src.Path, f.rel)) || !f.e.Type.IsRegular() {
 			continue
 		}
-		text, err := s.ReadFile(f.abs)
+		text, err := w.s.ReadFile(f.abs)
 		if err != nil {
 			return nil, err
 		}
 		// Files that go together name each other freely; only a mention from
 		// outside brings them in.
-		inside := matchAny(m.Together, below(src.Path, f.rel))
+		inside := w.together.Match(below(src.Path, f.rel))
 		name := func(rel string) {
 			named[rel] = true
-			together = together || !inside && matchAny(m.Together, below(src.Path, rel))
+			together = together || !inside && w.together.Match(below(src.Path, rel))
 		}
 		for _, hit := range re.FindAllSubmatch(text, -1) {
 			if len(hit) > 1 && len(hit[1]) > 0 {
@@ -47,11 +45,11 @@ func (s *Snapshot) mentioned(src *action.Source, files []found) ([]found, error)
 	}
 	out := files[:0:0]
 	for _, f := range files {
-		if !together && matchAny(m.Together, below(src.Path, f.rel)) {
+		if !together && w.together.Match(below(src.Path, f.rel)) {
 			delete(named, f.rel)
 			continue
 		}
-		if matchAny(m.Files, below(src.Path, f.rel)) && !named[f.rel] {
+		if w.mentionable.Match(below(src.Path, f.rel)) && !named[f.rel] {
 			continue
 		}
 		out = append(out, f)
@@ -62,7 +60,7 @@ func (s *Snapshot) mentioned(src *action.Source, files []found) ([]found, error)
 			continue
 		}
 		abs := filepath.Join(src.Root, filepath.FromSlash(rel))
-		k, err := s.lstat(abs)
+		k, err := w.s.lstat(abs)
 		if notExist(err) {
 			continue
 		}
