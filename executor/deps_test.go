@@ -38,8 +38,8 @@ var layers = []layer{
 	{internal + "tree", "digest"},
 
 	// 2: what a rule asked and the bytes to run; one view of the files; what was done.
-	{internal + "action", "executor/label executor/diag digest tree"},
-	{internal + "source", "action digest glob tree"},
+	{internal + "action", "executor/label executor/diag digest glob tree"},
+	{internal + "source", "action digest tree"},
 	{internal + "journal", "executor/label action digest tree"},
 
 	// 3, front: Starlark to Specs. It reads files through what it is given (repo

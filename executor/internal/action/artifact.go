@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"gorules/executor/internal/glob"
 )
 
 // Workspace is where the workspace stands in every action's input root.
@@ -111,15 +113,15 @@ func (s *Source) Key() string {
 // Root (it contains Path). All patterns are those of package glob, relative to
 // Root/Path; a folder that Exclude matches is left out with all that is below it.
 type TreeQuery struct {
-	Include []string // empty means everything
-	Exclude []string
+	Include glob.Set // empty means everything
+	Exclude glob.Set
 
 	// Gitignore leaves out what .gitignore files say, from Root down, whether
 	// or not there is a .git folder. VCS folders are always left out.
 	Gitignore bool
 
 	// Blank names files that appear empty: their names matter, not their content.
-	Blank []string
+	Blank glob.Set
 
 	// Mentioned narrows: a file that matches Mentioned.Files is left out unless
 	// a file that matches Mentioned.By names it in its text.
@@ -134,9 +136,9 @@ type TreeQuery struct {
 // Together are globs for files that are all left out, or all kept as soon as
 // one of them is named: a module named by #[path] may have modules of its own.
 type Mentioned struct {
-	Files    []string
-	Together []string
-	By       []string
+	Files    glob.Set
+	Together glob.Set
+	By       glob.Set
 	Pattern  string
 }
 

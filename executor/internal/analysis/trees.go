@@ -83,12 +83,13 @@ func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []s
 	for _, l := range []struct {
 		name string
 		v    starlark.Value
-		to   *[]string
+		to   *glob.Set
 	}{{"include", include, &q.Include}, {"exclude", exclude, &q.Exclude}, {"blank", blank, &q.Blank}, {"mentioned_files", mentionedFiles, &m.Files}, {"mentioned_together", mentionedTogether, &m.Together}, {"mentioned_by", mentionedBy, &m.By}} {
-		if *l.to, err = stringList("source_tree: "+l.name, l.v); err != nil {
+		texts, err := stringList("source_tree: "+l.name, l.v)
+		if err != nil {
 			return nil, err
 		}
-		if _, err := glob.ParseAll(*l.to); err != nil {
+		if *l.to, err = glob.ParseAll(texts); err != nil {
 			return nil, fmt.Errorf("source_tree: %s: %w", l.name, err)
 		}
 	}

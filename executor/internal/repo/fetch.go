@@ -77,11 +77,10 @@ func (r *Repositories) fetchedView(repo string, m *marker) *loading.View {
 	sources.Adopt(m.Facts)
 	sources.Watch(r.marker(repo))
 	sources.Watch(dir)
-	v := &loading.View{Repo: repo, Root: dir, Immutable: !m.Outside, Files: sources.Under(dir)}
-	if v.Immutable {
-		v.Files = source.Unnoted(dir)
+	if !m.Outside {
+		sources = r.fetchedFiles
 	}
-	return v
+	return &loading.View{Repo: repo, Root: dir, Immutable: !m.Outside, Files: sources.Under(dir)}
 }
 
 // key digests the rule and its attributes.

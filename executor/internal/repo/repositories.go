@@ -83,6 +83,9 @@ type Repositories struct {
 	workspaces *memo.Cache[workspaceKey, *workspace]
 	fetched    *memo.Cache[fetchKey, *loading.View]
 
+	// fetchedFiles reads what rests on the facts of a marker; its own are nobody's.
+	fetchedFiles *source.Snapshot
+
 	mu      sync.Mutex
 	begun   map[string]*workspace // also those whose evaluation is under way
 	phase   sync.Mutex            // one event at a time
@@ -128,7 +131,7 @@ func New(o Options) (*Repositories, error) {
 	if o.HTTP == nil {
 		o.HTTP = http.DefaultClient
 	}
-	r := &Repositories{opts: o, begun: map[string]*workspace{}, used: map[string]bool{}}
+	r := &Repositories{opts: o, fetchedFiles: source.New(source.LoadCache("")), begun: map[string]*workspace{}, used: map[string]bool{}}
 	root := &loading.View{Root: o.Workspace, Files: o.Sources.Under(o.Workspace)}
 	r.lock = newLockFile(o.Workspace, o.Lockfile, root.Files)
 	var err error

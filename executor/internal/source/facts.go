@@ -36,19 +36,6 @@ const (
 	factWhich                   // where a program is in PATH
 )
 
-// fields tells which fields a fact has besides path.
-func (k factKind) fields() (key, digest bool) {
-	switch k {
-	case factAbsent:
-		return false, false
-	case factEnv, factWhich:
-		return false, true
-	case factFile, factDir, factWatch:
-		return true, true
-	}
-	return true, false
-}
-
 // encoder makes the flat form of facts: their number, then each.
 type encoder struct {
 	n    uint64
@@ -59,13 +46,13 @@ func (e *encoder) add(f fact) {
 	e.n++
 	e.body.uint(uint64(f.kind))
 	e.body.string(f.path)
-	key, digest := f.kind.fields()
-	if key {
-		e.body.key(f.key)
+	e.body.key(f.key)
+	if f.digest.IsZero() {
+		e.body.uint(0)
+		return
 	}
-	if digest {
-		e.body.digest(f.digest)
-	}
+	e.body.uint(1)
+	e.body.digest(f.digest)
 }
 
 func (e *encoder) bytes() []byte {
@@ -78,12 +65,8 @@ func decode(b []byte) ([]fact, error) {
 	r := reader{b: b}
 	var all []fact
 	for n := r.uint(); n > 0 && r.err == nil; n-- {
-		f := fact{kind: factKind(r.uint()), path: r.string()}
-		key, digest := f.kind.fields()
-		if key {
-			f.key = r.key()
-		}
-		if digest {
+		f := fact{kind: factKind(r.uint()), path: r.string(), key: r.key()}
+		if r.uint() > 0 {
 			f.digest = r.digest()
 		}
 		all = append(all, f)
@@ -201,7 +184,11 @@ func (f *fact) follows(now Key, hidden []string) bool {
 	case factProgram:
 		return now.Size == f.key.Size && now.Mtime == f.key.Mtime && now.Mode == f.key.Mode
 	case factWatch:
-		return now.kind() == f.key.kind() && (!now.isRegular() || now.Size == f.key.Size && watched(f.path, now) == f.digest)
+		if now.kind() != f.key.kind() || !now.isRegular() {
+			return now.kind() == f.key.kind()
+		}
+		got, _ := hash(f.path, now)
+		return got == f.digest
 	}
 	return false
 }

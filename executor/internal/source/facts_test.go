@@ -249,7 +249,7 @@ func TestHoldResolve(t *testing.T) {
 			dir := lay(t, map[string]string{"Cargo.toml": "c", "README.md": "r", "src/lib.rs": "l", ".gitignore": "/target\n", "target/o": "o"})
 			settle()
 			s := snapshot(t)
-			got := resolve(t, s, &action.Source{Root: dir, Tree: &action.TreeQuery{Gitignore: true, Exclude: []string{"*.md"}, Blank: []string{"**/*.rs"}}})
+			got := resolve(t, s, &action.Source{Root: dir, Tree: &action.TreeQuery{Gitignore: true, Exclude: globs("*.md"), Blank: globs("**/*.rs")}})
 			wantList(t, "tree", show(t, got), ".gitignore", "Cargo.toml", "src/lib.rs")
 			facts := s.Facts()
 			tt.edit(t, dir)

@@ -1,14 +1,12 @@
 package source
 
 import (
-	"bytes"
 	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -22,26 +20,8 @@ type Root struct {
 // Under returns the Root at dir.
 func (s *Snapshot) Under(dir string) Root { return Root{s, dir} }
 
-// Unnoted is the folder dir as a file system of which nothing is noted. A name
-// that is not UTF-8, which os.DirFS refuses, is one of this machine all the same.
-func Unnoted(dir string) fs.FS { return unnoted(dir) }
-
-type unnoted string
-
-func (u unnoted) Open(p string) (fs.File, error) {
-	f, err := at(string(u), "open", p, os.Open)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-func (u unnoted) ReadFile(p string) ([]byte, error) { return at(string(u), "readfile", p, os.ReadFile) }
-func (u unnoted) ReadDir(p string) ([]fs.DirEntry, error) {
-	return at(string(u), "readdir", p, os.ReadDir)
-}
-func (u unnoted) Stat(p string) (fs.FileInfo, error) { return at(string(u), "stat", p, os.Stat) }
-
-// at calls f with the place of p below dir.
+// at calls f with the place of p below dir. A name that is not UTF-8, which os.DirFS
+// refuses, is one of this machine all the same.
 func at[T any](dir, op, p string, f func(string) (T, error)) (T, error) {
 	if !fs.ValidPath(strings.ToValidUTF8(p, "x")) {
 		var none T
@@ -56,20 +36,23 @@ var (
 	_ fs.StatFS     = Root{}
 )
 
-// Open returns a file or folder as ReadFile and ReadDir see it.
+// Open returns a file, or a folder as ReadDir lists it.
 func (r Root) Open(p string) (fs.File, error) {
 	info, err := r.Stat(p)
 	if err != nil {
 		return nil, err
 	}
-	f := &openFile{info: info}
+	var entries []fs.DirEntry
 	if info.IsDir() {
-		f.entries, err = r.ReadDir(p)
-		return f, err
+		entries, err = r.ReadDir(p)
+	} else {
+		_, err = r.ReadFile(p)
 	}
-	text, err := r.ReadFile(p)
-	f.Reader.Reset(text)
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	f, err := at(r.dir, "open", p, os.Open)
+	return &openFile{f, entries}, err
 }
 
 // ReadFile returns a file's content.
@@ -102,28 +85,17 @@ func (r Root) Stat(p string) (fs.FileInfo, error) {
 
 // openFile is an open file or folder of a Root.
 type openFile struct {
-	info fs.FileInfo
-	bytes.Reader
+	*os.File
 	entries []fs.DirEntry // that were not read yet
 }
 
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Close() error               { return nil }
-
-func (f *openFile) Read(b []byte) (int, error) {
-	if f.info.IsDir() {
-		return 0, &fs.PathError{Op: "read", Path: f.info.Name(), Err: syscall.EISDIR}
-	}
-	return f.Reader.Read(b)
-}
-
 func (f *openFile) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n <= 0 {
-		n = len(f.entries)
-	} else if len(f.entries) == 0 {
+	if n > 0 && len(f.entries) == 0 {
 		return nil, io.EOF
 	}
-	n = min(n, len(f.entries))
+	if n <= 0 || n > len(f.entries) {
+		n = len(f.entries)
+	}
 	out := f.entries[:n:n]
 	f.entries = f.entries[n:]
 	return out, nil

@@ -10,6 +10,7 @@ import (
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
+	"gorules/executor/internal/glob"
 	"gorules/executor/internal/source"
 	"gorules/executor/internal/tree"
 )
@@ -97,4 +98,13 @@ func wantList(t testing.TB, what string, got []string, want ...string) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%s:\n got %q\nwant %q", what, got, want)
 	}
+}
+
+// globs are patterns that are good.
+func globs(texts ...string) glob.Set {
+	s, err := glob.ParseAll(texts)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }

@@ -7,32 +7,34 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"gorules/executor/internal/action"
 )
 
 // mentioned drops the files that nobody names and adds files, anywhere below
 // the root, that a source names. See action.Mentioned.
-func (w *walker) mentioned(files []found) ([]found, error) {
-	src := w.src
-	re, err := regexp.Compile(src.Tree.Mentioned.Pattern)
+func (s *Snapshot) mentioned(src *action.Source, files []found) ([]found, error) {
+	m := src.Tree.Mentioned
+	re, err := regexp.Compile(m.Pattern)
 	if err != nil {
 		return nil, fmt.Errorf("source_tree of %q: mentioned_pattern: %w", src.Path, err)
 	}
 	named := map[string]bool{}
 	together := false
 	for _, f := range files {
-		if !w.by.Match(below(src.Path, f.rel)) || !f.e.Type.IsRegular() {
+		if !m.By.Match(below(src.Path, f.rel)) || !f.e.Type.IsRegular() {
 			continue
 		}
-		text, err := w.s.ReadFile(f.abs)
+		text, err := s.ReadFile(f.abs)
 		if err != nil {
 			return nil, err
 		}
 		// Files that go together name each other freely; only a mention from
 		// outside brings them in.
-		inside := w.together.Match(below(src.Path, f.rel))
+		inside := m.Together.Match(below(src.Path, f.rel))
 		name := func(rel string) {
 			named[rel] = true
-			together = together || !inside && w.together.Match(below(src.Path, rel))
+			together = together || !inside && m.Together.Match(below(src.Path, rel))
 		}
 		for _, hit := range re.FindAllSubmatch(text, -1) {
 			if len(hit) > 1 && len(hit[1]) > 0 {
@@ -45,11 +47,11 @@ func (w *walker) mentioned(files []found) ([]found, error) {
 	}
 	out := files[:0:0]
 	for _, f := range files {
-		if !together && w.together.Match(below(src.Path, f.rel)) {
+		if !together && m.Together.Match(below(src.Path, f.rel)) {
 			delete(named, f.rel)
 			continue
 		}
-		if w.mentionable.Match(below(src.Path, f.rel)) && !named[f.rel] {
+		if m.Files.Match(below(src.Path, f.rel)) && !named[f.rel] {
 			continue
 		}
 		out = append(out, f)
@@ -60,7 +62,7 @@ func (w *walker) mentioned(files []found) ([]found, error) {
 			continue
 		}
 		abs := filepath.Join(src.Root, filepath.FromSlash(rel))
-		k, err := w.s.lstat(abs)
+		k, err := s.lstat(abs)
 		if notExist(err) {
 			continue
 		}

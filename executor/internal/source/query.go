@@ -9,7 +9,6 @@ import (
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
-	"gorules/executor/internal/glob"
 	"gorules/executor/internal/tree"
 )
 
@@ -23,11 +22,6 @@ type found struct {
 // query builds the tree that src.Tree selects below src.Root/src.Path.
 func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 	q := src.Tree
-	w := walker{s: s, src: src}
-	err := w.parse()
-	if err != nil {
-		return nil, fmt.Errorf("source_tree of %q: %w", src.Path, err)
-	}
 	var ig ignores
 	if q.Gitignore { // those of the folders above Path apply too
 		dir := src.Root
@@ -42,29 +36,31 @@ func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 			dir = filepath.Join(dir, part)
 		}
 	}
+	w := walker{s: s, src: src}
 	if err := w.walk(filepath.Join(src.Root, filepath.FromSlash(src.Path)), "", ig); err != nil {
 		return nil, err
 	}
 	files := w.files
 	if q.Mentioned != nil {
-		if files, err = w.mentioned(files); err != nil {
+		var err error
+		if files, err = s.mentioned(src, files); err != nil {
 			return nil, err
 		}
 	}
 	var b tree.Builder
 	for _, f := range files {
-		if err := w.addFound(&b, f); err != nil {
+		if err := s.addFound(&b, src, f); err != nil {
 			return nil, err
 		}
 	}
 	return b.Build()
 }
 
-func (w *walker) addFound(b *tree.Builder, f found) error {
-	if rel, err := filepath.Rel(w.src.Path, f.rel); err == nil && w.blank.Match(filepath.ToSlash(rel)) {
+func (s *Snapshot) addFound(b *tree.Builder, src *action.Source, f found) error {
+	if rel, err := filepath.Rel(src.Path, f.rel); err == nil && src.Tree.Blank.Match(filepath.ToSlash(rel)) {
 		return b.AddFile(f.rel, digest.Empty, false)
 	}
-	te, err := w.s.entry(f.abs, f.e, 0)
+	te, err := s.entry(f.abs, f.e, 0)
 	if err != nil {
 		return err
 	}
@@ -81,28 +77,6 @@ type walker struct {
 	s     *Snapshot
 	src   *action.Source
 	files []found
-
-	include, exclude, blank   glob.Set
-	mentionable, together, by glob.Set // of Mentioned
-}
-
-// parse reads the patterns.
-func (w *walker) parse() error {
-	q := w.src.Tree
-	m := &action.Mentioned{}
-	if q.Mentioned != nil {
-		m = q.Mentioned
-	}
-	for _, l := range []struct {
-		texts []string
-		to    *glob.Set
-	}{{q.Include, &w.include}, {q.Exclude, &w.exclude}, {q.Blank, &w.blank}, {m.Files, &w.mentionable}, {m.Together, &w.together}, {m.By, &w.by}} {
-		var err error
-		if *l.to, err = glob.ParseAll(l.texts); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // vcs are folders that hold history, not sources.
@@ -124,7 +98,7 @@ func (w *walker) walk(dir, rel string, ig ignores) error {
 			continue
 		}
 		r, abs := path.Join(rel, e.Name), filepath.Join(dir, e.Name)
-		if w.exclude.Match(r) {
+		if q.Exclude.Match(r) {
 			continue
 		}
 		if e.Type.IsDir() {
@@ -136,7 +110,7 @@ func (w *walker) walk(dir, rel string, ig ignores) error {
 			}
 			continue
 		}
-		if len(q.Include) > 0 && !w.include.Match(r) || ig.match(abs, false) {
+		if len(q.Include) > 0 && !q.Include.Match(r) || ig.match(abs, false) {
 			continue
 		}
 		if e.Type&^fs.ModeSymlink != 0 {

@@ -19,18 +19,9 @@ func (s *Snapshot) Watch(p string) {
 	k, _ := stat(p) // zero if there is nothing
 	f := fact{kind: factWatch, path: p, key: k.doubtful(k.racy(now))}
 	if k.isRegular() {
-		f.digest = watched(p, k)
+		f.digest, _ = hash(p, k) // zero if it cannot be read
 	}
 	s.note(f)
-}
-
-// watched is the digest of the file that p leads to; zero if it cannot be read.
-func watched(p string, k Key) digest.Digest {
-	d, err := hash(p, k)
-	if err != nil {
-		return digest.Digest{}
-	}
-	return d
 }
 
 // WatchTree is Watch of everything at and below p, with the names in each folder.
@@ -42,14 +33,14 @@ func (s *Snapshot) WatchTree(p string) {
 		return // noted, too
 	}
 	for _, e := range entries {
-		switch sub := filepath.Join(p, e.Name); {
-		case e.Type.IsDir():
+		sub := filepath.Join(p, e.Name)
+		if e.Type.IsDir() {
 			s.WatchTree(sub)
-		default:
-			s.Watch(sub)
-			if k, err := stat(sub); err == nil && k.isDir() {
-				_, _ = s.ReadDir(sub) // an error is noted, too
-			}
+			continue
+		}
+		s.Watch(sub)
+		if k, err := stat(sub); err == nil && k.isDir() {
+			_, _ = s.ReadDir(sub) // an error is noted, too
 		}
 	}
 }
