@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"syscall"
 )
 
 // buildFileNames are the names of BUILD files, the preferred one first.
@@ -158,5 +159,5 @@ func sameFile(x, y fs.FileInfo) bool {
 // isMissing reports whether err says that there is no such file. A path that
 // goes through a file, or has a name that is too long or invalid, names none.
 func isMissing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) || errors.Is(err, fs.ErrInvalid)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrInvalid)
 }

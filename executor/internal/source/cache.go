@@ -35,16 +35,8 @@ const cacheMagic = "gorules digests 1\n"
 // LoadCache reads the cache file at path; anything unreadable counts as empty.
 func LoadCache(path string) *Cache {
 	c := &Cache{entries: map[string]cached{}}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return c
-	}
-	body, ok := bytes.CutPrefix(b, []byte(cacheMagic))
-	if !ok || len(body) < 4 {
-		return c
-	}
-	sum, body := binary.LittleEndian.Uint32(body), body[4:]
-	if crc32.ChecksumIEEE(body) != sum {
+	body, ok := ReadChecked(path, cacheMagic)
+	if !ok {
 		return c
 	}
 	r := reader{b: body}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"gorules/executor/internal/digest"
@@ -109,15 +108,8 @@ func (s *Snapshot) frozenFile(p string) (d digest.Digest, executable bool, err e
 	if !k.isRegular() {
 		return d, false, fmt.Errorf("%s: neither a file, a folder nor a link", p)
 	}
-	d, ok := s.cache.get(p, k)
-	if !ok {
-		now := time.Now()
-		if d, err = hash(p, k); err != nil {
-			return d, false, err
-		}
-		if !k.racy(now) {
-			s.cache.put(p, k, d)
-		}
+	if d, err = s.cache.digest(p, k); err != nil {
+		return d, false, err
 	}
 	s.mu.Lock()
 	s.blobs[d] = p

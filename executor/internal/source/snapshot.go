@@ -408,6 +408,10 @@ func (c *Cache) Digest(p string) (digest.Digest, error) {
 	if err != nil {
 		return digest.Digest{}, err
 	}
+	return c.digest(p, k)
+}
+
+func (c *Cache) digest(p string, k Key) (digest.Digest, error) {
 	if d, ok := c.get(p, k); ok {
 		return d, nil
 	}
