@@ -2,6 +2,7 @@ package loading_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -9,9 +10,11 @@ import (
 	"gorules/executor/internal/bug"
 )
 
-// FuzzBuild: whatever a BUILD file says, loading it ends, with a package or with
-// an error that stands in the file; and never with a fault.
+// FuzzBuild: whatever a BUILD file says and the .bzl file that it loads, loading
+// it ends, with a package or with an error that stands in a file; and never with
+// a fault.
 func FuzzBuild(f *testing.F) {
+	const bzl = "def f(name): native.filegroup(name = name)\n"
 	for _, text := range []string{
 		`genrule(name = "a", srcs = glob(["*.txt"], exclude = ["b*"]), outs = ["o"], cmd = "x")`,
 		"load(\":d.bzl\", \"f\")\nf(name = 'x')\n[sh_test(name = n) for n in ['a', 'b']]",
@@ -20,18 +23,31 @@ func FuzzBuild(f *testing.F) {
 		"exports_files(['a.txt'])\nlicenses([])\nalias(name = 'b', actual = ':a.txt')",
 		"def f(): pass", "\"", "load(", "x = 1 +", "\x00", "a = lambda: a()\na()",
 	} {
-		f.Add(text)
+		f.Add(text, bzl)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		dir := write(t, "-- WORKSPACE --\n-- a.txt --\n-- d.bzl --\ndef f(name): native.filegroup(name = name)\n")
-		writeFile(t, dir, "BUILD", text)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	for _, text := range []string{
+		"def f(name):\n  for i in range(1 << 40):\n    pass\n",
+		"def f(name):\n  f(name)\n",
+		"def f(name):\n  native.glob([name + '/**'])\n  [native.filegroup(name = n) for n in native.existing_rules()]\n",
+		"r = rule(implementation = lambda ctx: [], attrs = {'deps': attr.label_list()})\ndef f(name): r(name = name, deps = [name])\n",
+		"load(':d.bzl', 'f')",
+	} {
+		f.Add("load(\":d.bzl\", \"f\")\nf(name = 'x')", text)
+	}
+	f.Fuzz(func(t *testing.T, build, bzl string) {
+		dir := write(t, "-- WORKSPACE --\n-- a.txt --\n")
+		writeFile(t, dir, "BUILD", build)
+		writeFile(t, dir, "d.bzl", bzl)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+		hang := time.AfterFunc(20*time.Second, func() { panic("loading does not end when it is cancelled") })
+		defer hang.Stop()
 		_, err := loaderIn(map[string]string{"": dir}).Package(ctx, pkg(""))
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if b, ok := err.(*bug.Error); ok {
+		var b *bug.Error
+		if errors.As(err, &b) {
 			t.Fatalf("a fault: %v\n%s", b, b.Stack)
 		}
 		if diag.Of(err).Position().File == "" {

@@ -7,24 +7,6 @@ import (
 	"gorules/executor/label"
 )
 
-// A label that parses prints in a form that parses to the same label.
-func FuzzLabel(f *testing.F) {
-	for _, s := range []string{"//a:b", "@r//a/b", "@@r//:x", ":x", "x/y", "@r", "//:a b", "//a//b:c"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		l, err := label.Parse(text, label.Package{Path: "p"})
-		if err != nil {
-			return
-		}
-		for _, form := range []string{l.String(), l.Canonical()} {
-			if again, err := label.Parse(form, label.Package{Repo: "other", Path: "q"}); form[0] == '@' && (err != nil || again != l) {
-				t.Errorf("%q is %#v, but %q is %#v, %v", text, l, form, again, err)
-			}
-		}
-	})
-}
-
 // No pattern makes Expand panic, and what it finds is in the pattern's repository.
 func FuzzPattern(f *testing.F) {
 	for _, s := range []string{"//...", "-//a/...", "a/b", "//a:*", "@//a:all", ":t", "..", "//../x:y", "a/...:all"} {

@@ -25,6 +25,9 @@ func Parse(src []byte, shown string, d bzl.FileKind) (*syntax.File, error) {
 	if err != nil {
 		return nil, Diagnose(err)
 	}
+	if err := checkDepth(f); err != nil {
+		return nil, err
+	}
 	if d == bzl.BzlFile {
 		err = checkLoadsFirst(f)
 	} else {
@@ -45,6 +48,50 @@ func firstInvalid(src []byte) int {
 		i += n
 	}
 	return len(src)
+}
+
+// maxDepth bounds how deep the syntax tree of a file is. The parser bounds what it
+// reads recursively, but 1+1+1... and elif, elif, elif... it reads in a loop, and
+// what resolves and compiles the tree is recursive: a stack that is exhausted
+// would end the process.
+const maxDepth = 10_000
+
+// checkDepth refuses a tree that is deeper than maxDepth.
+func checkDepth(f *syntax.File) error {
+	var err error
+	var at syntax.Position // of what was read in a loop last; Span is recursive too
+	depth := 0
+	syntax.Walk(f, func(n syntax.Node) bool {
+		deep := depth
+		switch n := n.(type) {
+		case nil: // the end of a node that was entered
+			depth--
+			return true
+		case *syntax.BinaryExpr:
+			at = n.OpPos
+		case *syntax.DotExpr:
+			at = n.Dot
+		case *syntax.CallExpr:
+			at = n.Lparen
+		case *syntax.IndexExpr:
+			at = n.Lbrack
+		case *syntax.SliceExpr:
+			at = n.Lbrack
+		case *syntax.IfStmt:
+			at = n.If
+		case *syntax.Comprehension:
+			at = n.Lbrack
+			deep += len(n.Clauses) // each is inside the one before it
+		}
+		if err == nil && deep >= maxDepth {
+			err = At(at, "more than %d expressions or statements are inside each other", maxDepth).WithHint("split it, say at an assignment to a variable")
+		}
+		if err == nil {
+			depth++
+		}
+		return err == nil
+	})
+	return err
 }
 
 // checkLoadsFirst refuses a load() after another statement than a doc string.

@@ -4,9 +4,15 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
 )
 
 // FuzzUnpack: whatever an archive holds, unpacking it ends without a fault and
@@ -26,6 +32,23 @@ func FuzzUnpack(f *testing.F) {
 	}
 	w.Close()
 	f.Add(b.Bytes(), "tar", "")
+	for kind, compress := range map[string]func(io.Writer) (io.WriteCloser, error){
+		"tar.gz":  func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
+		"tar.xz":  func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) },
+		"tar.zst": func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) },
+	} {
+		var c bytes.Buffer
+		cw, err := compress(&c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		_, err = cw.Write(b.Bytes())
+		if err := errors.Join(err, cw.Close()); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(c.Bytes(), kind, "d")
+	}
+	f.Add([]byte("BZh9\x17\x72\x45\x38\x50\x90\x00\x00\x00\x00"), "tar.bz2", "") // nothing, compressed
 	var z bytes.Buffer
 	zw := zip.NewWriter(&z)
 	for _, name := range []string{"a/b", "../outside", "/abs"} {

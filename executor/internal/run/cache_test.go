@@ -6,6 +6,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
@@ -130,4 +136,64 @@ func TestCompleteMisses(t *testing.T) {
 	if _, ok, _ := run.OnlyComplete(diskCache(t, root, s), s).Lookup(ctx, b); !ok {
 		t.Error("blobs are there: not found")
 	}
+}
+
+// FuzzLookup: whatever message an entry of a right checksum holds, and whatever
+// blob that names as a tree, the entry is a miss or a result with outputs that
+// the action declares; never an error or a fault.
+func FuzzLookup(f *testing.F) {
+	ctx := context.Background()
+	add := func(m *remote.ActionResult, t *remote.Tree) {
+		message, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		blob, err := proto.Marshal(t)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(message, blob)
+	}
+	d := digest.Of([]byte("output")).Proto()
+	refused, err := anypb.New(&structpb.ListValue{Values: []*structpb.Value{structpb.NewStringValue("open"),
+		structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{nil, nil, nil, structpb.NewNumberValue(1e300), nil}})}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	add(&remote.ActionResult{OutputFiles: []*remote.OutputFile{{Path: "../out/f", Digest: d}}, StdoutDigest: d}, &remote.Tree{})
+	add(&remote.ActionResult{OutputFiles: []*remote.OutputFile{{Path: "../out/f", Digest: d}}, ExitCode: 1}, &remote.Tree{Root: &remote.Directory{
+		Files: []*remote.FileNode{{Name: "a", Digest: d}}, Directories: []*remote.DirectoryNode{{Name: "..", Digest: d}}, Symlinks: []*remote.SymlinkNode{{Name: "l", Target: "/"}}}})
+	add(&remote.ActionResult{OutputFiles: []*remote.OutputFile{{Path: "../out/f", Digest: &remote.Digest{Hash: d.Hash, SizeBytes: -1}}, {}}}, &remote.Tree{Root: &remote.Directory{}})
+	add(&remote.ActionResult{StderrDigest: &remote.Digest{Hash: d.Hash, SizeBytes: 1 << 60}, OutputSymlinks: []*remote.OutputSymlink{{Path: "../out/f"}}}, &remote.Tree{})
+	add(&remote.ActionResult{ExecutionMetadata: &remote.ExecutedActionMetadata{AuxiliaryMetadata: []*anypb.Any{refused, nil},
+		ExecutionStartTimestamp: &timestamppb.Timestamp{Seconds: -1 << 62}, ExecutionCompletedTimestamp: &timestamppb.Timestamp{Nanos: -1}}}, &remote.Tree{})
+	f.Fuzz(func(t *testing.T, message, blob []byte) {
+		root, s := t.TempDir(), &cas.Memory{}
+		_, file := recorded(t, root, s)
+		b := runtest.Bound([]string{"x"}, tree.Empty, "/out/f")
+		b.Outputs = append(b.Outputs, action.BoundOutput{Path: "/out/d", Dir: true, Optional: true})
+		m := &remote.ActionResult{}
+		if proto.Unmarshal(message, m) == nil && len(blob) > 0 {
+			d, err := cas.PutBytes(ctx, s, blob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.OutputDirectories = append(m.OutputDirectories, &remote.OutputDirectory{Path: "../out/d", TreeDigest: d.Proto()})
+			if message, err = proto.Marshal(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(file, run.EncodeFrame(b.Digest, "full", message), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		res, ok, err := diskCache(t, root, s).Lookup(ctx, b)
+		if err != nil {
+			t.Fatalf("a damaged entry is an error: %v", err)
+		}
+		for p, c := range res.Outputs {
+			if ok && (p != "/out/f" && p != "/out/d" || (c.Tree != nil) != (p == "/out/d")) {
+				t.Errorf("output %s: %+v", p, c)
+			}
+		}
+	})
 }
