@@ -14,12 +14,12 @@ import (
 
 // A call is one process that cargo or these rules start.
 type call struct {
-	Unit   int
-	Kind   string // rustc, build-script, rustdoc
-	Argv   []string
-	Cwd    string
-	Env    map[string]string
-	Stdout string
+	Unit   int               `json:"unit"` // in cargo's unit graph
+	Kind   string            `json:"kind"` // rustc, build-script, rustdoc
+	Argv   []string          `json:"argv"`
+	Cwd    string            `json:"cwd"`
+	Env    map[string]string `json:"env"`
+	Stdout string            `json:"stdout,omitempty"`
 }
 
 func recorded(t testing.TB, name string) []call {
@@ -117,7 +117,7 @@ func (c *comparison) path(s string) string {
 		"{WORKSPACE}/target/debug/deps", "/unit",
 		"{WORKSPACE}/target/debug/examples", "/unit",
 		"{WORKSPACE}/target/debug", "/unit/debug",
-		"{WORKSPACE}", "/w", "{REGISTRY}", "/vendor", "{VENDOR}", "/vendor", "{TOOLCHAIN}", "/rust",
+		"{WORKSPACE}", "/w", "{VENDOR}", "/vendor", "{TOOLCHAIN}", "/rust",
 	).Replace(s)
 	return hashed.ReplaceAllStringFunc(s, func(m string) string {
 		if id, ok := c.hashes[m[1:]]; ok {

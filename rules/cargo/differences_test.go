@@ -85,7 +85,7 @@ var differences = []struct {
 	}},
 	{"search path of libraries", "the root holds each unit's dependencies at one place; nothing is found through it", dropVars("LD_LIBRARY_PATH")},
 	{"absolute rustc", "a script's rustc is the toolchain's whatever its PATH", setVar("RUSTC", "/rust/bin/rustc", "build-script")},
-	{"rustdoc", "cargo sets it; the recorder took it away", setVar("RUSTDOC", "/rust/bin/rustdoc", "build-script")},
+	{"absolute rustdoc", "as rustc", setVar("RUSTDOC", "/rust/bin/rustdoc", "build-script")},
 	{"temporary folder of tests", "/tmp is private to each test", func(_ *comparison, _ starlark.Value, r *call) bool {
 		if _, ok := r.Env["CARGO_TARGET_TMPDIR"]; !ok {
 			return false
