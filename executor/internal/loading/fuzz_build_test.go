@@ -34,14 +34,13 @@ func FuzzBuild(f *testing.F) {
 	} {
 		f.Add("load(\":d.bzl\", \"f\")\nf(name = 'x')", text)
 	}
+	// An input that takes 10 seconds is a failure (internal/fuzz of Go).
 	f.Fuzz(func(t *testing.T, build, bzl string) {
 		dir := write(t, "-- WORKSPACE --\n-- a.txt --\n")
 		writeFile(t, dir, "BUILD", build)
 		writeFile(t, dir, "d.bzl", bzl)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		hang := time.AfterFunc(20*time.Second, func() { panic("loading does not end when it is cancelled") })
-		defer hang.Stop()
 		_, err := loaderIn(map[string]string{"": dir}).Package(ctx, pkg(""))
 		if err == nil || ctx.Err() != nil {
 			return
