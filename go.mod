@@ -1,6 +1,6 @@
 module gorules
 
-go 1.26.0
+go 1.26.5
 
 require (
 	github.com/agext/levenshtein v1.2.3

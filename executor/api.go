@@ -8,6 +8,7 @@ import (
 	"gorules/executor/event"
 	"gorules/executor/internal/bug"
 	"gorules/executor/internal/exit"
+	"gorules/executor/internal/repo"
 	"gorules/executor/label"
 )
 
@@ -24,6 +25,14 @@ type Options struct {
 	// DiskCache is a store that may be shared; "" means the private one below OutputUserRoot.
 	DiskCache string
 
+	// CacheBudget is how many bytes of content, results, trees, states and fetched
+	// folders are kept below OutputUserRoot; 0 means a tenth of the disk, at most
+	// 20 GB. NoBudget means all.
+	CacheBudget int64
+
+	// DiskCacheBudget is the same for a DiskCache that was named; 0 means all.
+	DiskCacheBudget int64
+
 	// Rules is the @gorules repository (and the other embedded ones).
 	Rules fs.FS
 
@@ -31,6 +40,12 @@ type Options struct {
 
 	Jobs      int // 0 means the number of CPUs
 	KeepGoing bool
+
+	// MaxOutput bounds the outputs of one action together, in bytes; 0 means not at all.
+	MaxOutput int64
+
+	// Limits bound downloads and archives; 0 in a field means its default.
+	Limits Limits
 
 	// LockfileMode is "update" (the default) or "error".
 	LockfileMode string
@@ -42,13 +57,31 @@ type Options struct {
 	// ExecutionLog, where not "", is the file that gets one JSON object an action.
 	ExecutionLog string
 
+	// StarlarkMemory is how many bytes of memory Starlark code may use, and
+	// StarlarkCall how long one call of a built-in function may take; 0 means a
+	// default.
+	StarlarkMemory uint64
+	StarlarkCall   time.Duration
+
+	// Halt ends the process for an error that was reported. It is called where
+	// Starlark code that cannot be stopped exhausts the process, after every
+	// action was killed; nil means that nothing is done about that.
+	Halt func(error)
+
 	Version string // of this binary, for the state file and `info`
 }
+
+// Limits bound what comes from outside.
+type Limits = repo.Limits
+
+// DefaultLimits are those that hold where none is given.
+func DefaultLimits() Limits { return repo.Defaults }
 
 // BuildRequest asks for the default outputs of targets.
 type BuildRequest struct {
 	Patterns     []label.Pattern
 	OutputGroups []string          // --output_groups
+	Check        bool              // run each action once more in another world, and compare
 	Flags        map[string]string // --//pkg:flag=value, --define, --platforms, --compilation_mode by Bazel's names
 	ActionEnv    []string          // NAME or NAME=VALUE
 }
@@ -145,4 +178,38 @@ type AttributeDoc struct {
 	Default   string // as written in Starlark
 	Mandatory bool
 	Doc       string
+}
+
+// A CacheFolder is a folder that is kept to a budget.
+type CacheFolder struct {
+	Dir    string
+	Named  bool  // by DiskCache
+	Budget int64 // NoBudget if there is none
+
+	Used       int64 // bytes that count to the budget
+	Kinds      []CacheSize
+	Workspaces []CacheSize // largest first; so are Toolchains
+	Toolchains []CacheSize
+	Wrong      []CacheWrong
+	Useless    int  // results that were removed since their content was
+	Skipped    bool // it has no budget, so that nothing was done
+}
+
+// CacheSize is how much there is of something.
+type CacheSize struct {
+	Name   string
+	Gone   bool // a workspace that is not there any more
+	Bytes  int64
+	Things int
+	Kinds  map[string]int64 // bytes
+}
+
+// CacheWrong is something stored that was not what its name says, and was removed.
+type CacheWrong struct{ Kind, Path, Reason string }
+
+// CacheGCRequest says what to remove.
+type CacheGCRequest struct {
+	Budget *int64 // nil means the usual one, and 0 where something is selected
+
+	Kind, Workspace, Toolchain string // where not "", only what is of it
 }

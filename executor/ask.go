@@ -3,9 +3,9 @@ package executor
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"gorules/executor/internal/analysis"
-	"gorules/executor/internal/exit"
 	"gorules/executor/internal/front"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/query"
@@ -15,19 +15,32 @@ import (
 
 // ask opens a front end for a question. Questions wait for no command, only for
 // a repository that another one fetches.
-func (e *Engine) ask(ctx context.Context) (*front.Session, error) {
-	return front.Open(ctx, e.front(), analysis.Config{}, nil)
+func (e *Engine) ask(ctx context.Context) (s *front.Session, close func(), err error) {
+	unpin, err := e.pin()
+	if err != nil {
+		return nil, nil, err
+	}
+	if s, err = front.Open(ctx, e.front(), analysis.Config{}, nil); err != nil {
+		unpin()
+		return nil, nil, e.full(err)
+	}
+	return s, func() {
+		s.Close()
+		unpin()
+	}, nil
 }
 
 // Query evaluates an expression of Bazel's query language. Targets come back
 // sorted; with KeepGoing those that could be found come with an error.
 func (e *Engine) Query(ctx context.Context, expr string, o QueryOptions) (out []Target, err error) {
 	defer e.guard(&err)
-	s, err := e.ask(ctx)
+	ctx, end := e.watched(ctx)
+	defer end(&err)
+	s, close, err := e.ask(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer close()
 	r, err := query.Eval(ctx, s.Loader, expr, query.Options{
 		Cwd:            o.Package,
 		NoImplicitDeps: !o.ImplicitDeps,
@@ -58,11 +71,13 @@ func (e *Engine) Query(ctx context.Context, expr string, o QueryOptions) (out []
 // ran, the first thing that differs from the result it replaced.
 func (e *Engine) Why(ctx context.Context, l label.Label) (out []WhyEntry, err error) {
 	defer e.guard(&err)
-	s, err := e.ask(ctx)
+	ctx, end := e.watched(ctx)
+	defer end(&err)
+	s, close, err := e.ask(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer close()
 	below, err := closure(ctx, s.Loader, l)
 	if err != nil {
 		return nil, s.Fail(ctx, err)
@@ -100,28 +115,29 @@ func closure(ctx context.Context, loader *loading.Loader, l label.Label) (map[la
 // Fetch gets every external repository that the workspace declares.
 func (e *Engine) Fetch(ctx context.Context) (err error) {
 	defer e.guard(&err)
+	begin := time.Now()
 	if err := e.takeLock(ctx); err != nil {
 		return err
 	}
-	o := e.front()
-	repos, err := o.Repositories(nil)
+	whole := ctx // outlives what is watched
+	defer func() { err = e.trim(whole, time.Since(begin), 0, err) }()
+	unpin, err := e.pin()
 	if err != nil {
 		return err
 	}
-	if err := repos.FetchAll(ctx); err != nil {
-		return front.Fail(ctx, e.opt.Sink, err)
+	defer unpin()
+	ctx, end := e.watched(ctx)
+	defer end(&err)
+	o := e.front()
+	digests := source.LoadCache(o.DigestsPath()) // of what is fetched, so that no build waits for them
+	repos, err := o.Repositories(source.New(digests, o.Hidden()...))
+	if err != nil {
+		return err
 	}
-	// Digests now, so that no build has to wait for them.
-	digests := source.LoadCache(o.DigestsPath())
-	sources := source.New(digests)
-	for _, name := range repos.Used() {
-		v, err := repos.View(ctx, name)
-		if err != nil {
-			return front.Fail(ctx, e.opt.Sink, err)
-		}
-		if err := sources.Warm(v.Root); err != nil {
-			return exit.OfMachine("@%s: %w", name, err)
-		}
+	err = repos.FetchAll(ctx)
+	e.fetched = e.fetched || repos.Fetches() > 0
+	if err != nil {
+		return front.Fail(ctx, e.opt.Sink, err)
 	}
 	return digests.Save(o.DigestsPath())
 }

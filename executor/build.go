@@ -2,19 +2,22 @@ package executor
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/command"
-	"gorules/executor/internal/digest"
 	"gorules/executor/internal/exit"
 	"gorules/executor/internal/front"
-	"gorules/executor/internal/journal"
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/layout"
+	"gorules/executor/internal/lease"
 	"gorules/executor/internal/narrate"
 	"gorules/executor/internal/resume"
 	"gorules/executor/internal/run"
@@ -60,83 +63,173 @@ func (e *Engine) execute(ctx context.Context, r command.Request, req BuildReques
 		return nil, err
 	}
 	memory := e.memory()
-	if !r.NoCacheResults {
-		st, why := memory.Load(key)
-		if st != nil && e.replayLog(memory, key) {
-			return command.Replay(st, begin, e.opt.Sink)
+	ready := false
+	defer func() {
+		if err != nil && !ready { // whatever it was, nothing was judged
+			command.ForgetAll(layout.Open(layout.Options{Workspace: e.opt.Workspace, Dir: e.dir}), memory, r, key)
 		}
-		e.opt.Sink(event.Diagnostic{Severity: event.Debug, Text: "full run: " + why})
+	}()
+	var st *resume.State
+	if !r.NoCacheResults && !req.Check {
+		var why string
+		if st, why = memory.Load(key); st == nil {
+			e.opt.Sink(event.Diagnostic{Severity: event.Debug, Text: "full run: " + why})
+		}
+	}
+	// A new file may be one of those that a state knows of: it is made after the look at that.
+	log, err := e.openLog()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = log.close(err) }()
+	if st != nil && log.replay(memory, key) {
+		ready = true
+		return command.Replay(st, begin, e.opt.Sink)
 	}
 	config, err := configOf(req, test)
 	if err != nil {
 		return nil, err
 	}
+	var added int64
+	whole := ctx // outlives what is watched
+	defer func() { err = e.trim(whole, time.Since(begin), added, err) }()
+	unpin, err := e.pin()
+	if err != nil {
+		return nil, err
+	}
+	defer unpin()
+	ctx, end := e.watched(ctx)
+	defer end(&err)
 	s, err := front.Open(ctx, e.front(), config, req.OutputGroups)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer func() {
+		s.Close()
+		e.fetched = e.fetched || s.Repos.Fetches() > 0
+	}()
 	c := &command.Command{
-		Request: r, Key: key, Begin: begin, Sink: e.opt.Sink, Memory: memory, Front: s, OutputFacts: source.OutputFacts,
-		Report: func(err error) { front.Report(e.opt.Sink, err) },
+		Request: r, Key: key, KeepGoing: e.opt.KeepGoing, Begin: begin, Sink: e.opt.Sink, Memory: memory, Front: s, OutputFacts: source.OutputFacts, Position: s.Position,
+		Report: func(err error) { front.Report(e.opt.Sink, err) }, Advise: e.advice,
 	}
-	if e.opt.ExecutionLog != "" {
-		c.WriteLog = func(story *narrate.Story) error { return e.writeLog(story.Entries) }
+	if log != nil {
+		c.Log = func(story *narrate.Story) { log.write(story.Entries) }
 	}
-	close, err := e.openBack(ctx, s, c)
+	wrote, err := e.openBack(ctx, s, c, req.Check)
 	if err != nil {
 		return nil, err
 	}
-	defer close()
+	defer func() { c.Close(); added = wrote() }()
+	ready = true
 	return c.Execute(ctx)
 }
 
 // openBack gives c the half of a command that runs things: store, cache, runner,
-// graph. Nothing is started before an action misses the cache.
-func (e *Engine) openBack(ctx context.Context, s *front.Session, c *command.Command) (close func(), err error) {
-	shared := e.opt.DiskCache != filepath.Join(e.root, "cache")
-	disk, err := cas.OpenDisk(e.opt.DiskCache, cas.DiskOptions{Shared: shared})
+// graph. Nothing is started before an action misses the cache. wrote tells by how
+// much the store has grown.
+func (e *Engine) openBack(ctx context.Context, s *front.Session, c *command.Command, check bool) (wrote func() int64, err error) {
+	disk, err := cas.OpenDisk(e.opt.DiskCache, cas.DiskOptions{Shared: e.shared(), Damaged: e.damaged()})
 	if err != nil {
 		return nil, exit.OfMachine("%w", err)
 	}
+	blobs, err := lease.Open(e.opt.DiskCache)
+	if err != nil {
+		return nil, exit.OfMachine("cache folder %s: %w", e.opt.DiskCache, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = blobs.Close()
+		}
+	}()
+	disk.Hold(blobs)
 	entries, err := run.OpenDiskCache(e.opt.DiskCache, string(sandbox.TierFull), disk, nil)
 	if err != nil {
 		return nil, exit.OfMachine("%w", err)
 	}
+	entries.Workspace = e.id
 	pool := sandbox.NewPool(e.opt.Jobs, sandbox.Options{})
-	local, err := run.NewLocal(run.LocalOptions{Root: e.root, Store: disk, Sources: s.Sources, Sandbox: pool})
+	local, err := run.NewLocal(run.LocalOptions{Root: e.root, Store: disk, Sources: s.Sources, Sandbox: pool, MaxOutput: e.opt.MaxOutput, Lease: e.lease,
+		Warn: func(text string) { e.opt.Sink(event.Diagnostic{Severity: event.Warning, Text: text}) }})
 	if err != nil {
 		return nil, exit.OfMachine("%w", err)
 	}
 	store := worker.WithSources(disk, s.Sources.Blob)
 	cache := run.OnlyComplete(entries, disk)
+	runner := run.Cached(local, cache)
+	said := func() error { return nil }
+	if check {
+		checker, end, err := e.checker(runner, run.LocalOptions{Store: disk, Sources: s.Sources, Sandbox: pool, MaxOutput: e.opt.MaxOutput})
+		if err != nil {
+			return nil, exit.OfMachine("--check: %w", err)
+		}
+		runner, said = checker, end
+	}
 	w := &worker.Worker{
 		Store: store, Cache: cache, Sources: s.Sources,
-		Runner:   run.Once(run.Cached(local, cache)),
+		Runner:   run.Once(runner),
 		NoLookup: func(spec *action.Spec) bool { return spec.Test && c.NoCacheResults },
 	}
 	c.Text = w.Text
 	c.Layout = layout.Open(layout.Options{Workspace: e.opt.Workspace, Dir: e.dir, Prefix: e.opt.SymlinkPrefix, Store: store, Digest: s.Digests.Digest})
+	w.Beside = c.Layout.Beside
 	c.Narrator = narrate.New(ctx, narrate.Options{
 		Sink: e.opt.Sink, Jobs: e.opt.Jobs, Position: s.Position, Shown: c.Layout.Shown,
-		Read:   func(ctx context.Context, d digest.Digest) ([]byte, error) { return cas.ReadAll(ctx, store, d) },
-		Report: c.Report,
+		Open: store.Get, Report: c.Report,
 	})
-	c.Graph = func(ctx context.Context, goals []schedule.Goal, watcher schedule.Watcher) (*schedule.Report, error) {
+	c.Graph = func(ctx context.Context, goals []schedule.Goal, watcher schedule.Watcher, outdated func(*action.Spec)) (*schedule.Report, error) {
 		return schedule.Run(ctx, goals, schedule.Options{
-			Jobs: e.opt.Jobs + collecting, KeepGoing: e.opt.KeepGoing, Worker: w, Watcher: watcher, Fatal: worker.HostRefuses,
+			Jobs: e.opt.Jobs + collecting, KeepGoing: e.opt.KeepGoing, Worker: w, Watcher: watcher, Outdated: outdated, Fatal: worker.HostRefuses,
 		})
 	}
 	e.onAbort(pool.Kill)
-	return func() {
+	c.Close = sync.OnceFunc(func() {
 		e.onAbort(nil)
 		c.Narrator.Close()
-		for _, err := range []error{pool.Close(), local.Close()} {
+		// The store last: to remove links to its files changes them.
+		for _, err := range []error{pool.Close(), local.Close(), said(), disk.Close(), blobs.Close()} {
 			if err != nil {
 				e.opt.Sink(event.Diagnostic{Severity: event.Warning, Text: err.Error()})
 			}
 		}
+	})
+	return disk.Wrote, nil
+}
+
+// checker puts a Checker before next, whose other world has its trees and
+// directories elsewhere. end says what was checked.
+func (e *Engine) checker(next run.Runner, o run.LocalOptions) (c *run.Checker, end func() error, err error) {
+	keep := filepath.Join(e.dir, "check")
+	if err := fsx.Plain.RemoveAll(keep); err != nil {
+		return nil, nil, err
+	}
+	if o.Root, err = os.MkdirTemp(e.root, "check-"); err != nil {
+		return nil, nil, err
+	}
+	o.Perturbed = true
+	again, err := run.NewLocal(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	c = &run.Checker{Next: next, Again: again, Store: o.Store, Keep: keep}
+	return c, func() error {
+		e.opt.Sink(event.Diagnostic{Severity: event.Info, Text: fmt.Sprintf("Actions that came to the same bytes in another world: %d.", c.Checked())})
+		return errors.Join(again.Close(), fsx.Plain.RemoveAll(o.Root))
 	}, nil
+}
+
+// damaged tells of the first damaged file of the cache that a command meets.
+func (e *Engine) damaged() func(path string) {
+	var once sync.Once
+	return func(path string) {
+		once.Do(func() {
+			what := "it was removed"
+			if path != "" {
+				what = "it was moved to " + path
+			}
+			e.opt.Sink(event.Diagnostic{Severity: event.Warning, Text: fmt.Sprintf("a file of the cache %s did not hold what gorules stored in it; %s, and what is needed is made again. "+
+				"A power loss, a failing disk or a program that writes there does that", e.opt.DiskCache, what)})
+		})
+	}
 }
 
 // collecting is how many actions beyond --jobs may be under way: the sandbox
@@ -144,7 +237,7 @@ func (e *Engine) openBack(ctx context.Context, s *front.Session, c *command.Comm
 const collecting = 1
 
 // requestKey names the state of one request: everything of it that can change
-// what is made or shown, and nothing that cannot.
+// what is made or shown. Patterns are in it as they were written.
 func (e *Engine) requestKey(r command.Request, req BuildRequest, test *TestRequest) (string, error) {
 	return resume.Key(struct {
 		Request   command.Request
@@ -160,26 +253,4 @@ func (e *Engine) requestKey(r command.Request, req BuildRequest, test *TestReque
 func (e *Engine) memory() *resume.Memory {
 	o := e.front()
 	return &resume.Memory{Dir: e.dir, Binary: binaryID(), Hidden: o.Hidden(), Env: front.Environ()}
-}
-
-// replayLog writes the execution log of a command that does nothing, if one is
-// wanted; false if what it would say is not known.
-func (e *Engine) replayLog(m *resume.Memory, key string) bool {
-	if e.opt.ExecutionLog == "" {
-		return true
-	}
-	entries, ok := m.Journal(key)
-	return ok && e.writeLog(resume.Replayed(entries)) == nil
-}
-
-func (e *Engine) writeLog(entries []*journal.Entry) error {
-	f, err := os.Create(e.opt.ExecutionLog)
-	if err != nil {
-		return exit.OfMachine("--execution_log_json_file: %w", err)
-	}
-	defer f.Close()
-	if err := journal.WriteLog(f, entries); err != nil {
-		return exit.OfMachine("--execution_log_json_file: %w", err)
-	}
-	return f.Close()
 }

@@ -24,22 +24,25 @@ var layers = []layer{
 	// 0: values that cannot be wrong; an error with a position; compute-once-per-key; what happened, as data.
 	{"executor/label", ""},
 	{"executor/diag", ""},
+	{"executor/regular", ""},
 	{"executor/event", "executor/label executor/diag"},
 	{internal + "digest", ""},
 	{internal + "bug", ""},
 	{internal + "exit", ""},
 	{internal + "glob", ""},
 	{internal + "memo", "bug"},
-	{internal + "fsx", ""},
+	{internal + "fsx", "executor/regular"},
+	{internal + "supervise", ""},
 
 	// 1: content store; immutable Merkle trees.
-	{internal + "cas", "digest fsx"},
+	{internal + "lease", ""},
+	{internal + "cas", "digest fsx lease"},
 	{internal + "cas/castest", "cas digest"},
 	{internal + "tree", "digest"},
 
 	// 2: what a rule asked and the bytes to run; one view of the files; what was done.
 	{internal + "action", "executor/label executor/diag digest glob tree"},
-	{internal + "source", "action digest tree"},
+	{internal + "source", "executor/regular action digest fsx tree"},
 	{internal + "journal", "executor/label action digest tree"},
 
 	// 3, front: Starlark to Specs. It reads files through what it is given (repo
@@ -47,39 +50,40 @@ var layers = []layer{
 	// actions run nor where content is kept.
 	{internal + "bzl", "executor/label executor/diag action"},
 	{internal + "loading", "executor/label executor/diag bzl glob memo"},
-	{internal + "repo", "executor/label executor/diag executor/event bzl loading memo source"},
+	{internal + "repo", "executor/label executor/diag executor/event executor/regular bzl fsx loading memo source supervise"},
 	{internal + "query", "executor/label executor/diag bzl loading"},
 	{internal + "analysis", "executor/label executor/diag executor/event action bzl glob loading memo"},
 
 	// 3, back: Bound to results. It knows no Starlark.
 	{internal + "sandbox", ""},
-	{internal + "run", "action bug cas digest fsx sandbox tree"},
+	{internal + "run", "executor/regular action bug cas digest fsx lease sandbox supervise tree"},
 	{internal + "run/runtest", "action cas digest run sandbox tree"},
 
 	// 4: sole owner of the running graph, which sees the worker as an interface.
 	{internal + "schedule", "action bug digest tree"},
-	{internal + "worker", "action cas digest run sandbox schedule tree"},
+	{internal + "worker", "executor/regular action cas digest fsx run sandbox schedule tree"},
 
-	// 5: one command with its parts.
+	// 5: one command with its parts; what is kept to a budget.
+	{internal + "gc", "cas digest fsx lease run tree"},
 	{internal + "narrate", "executor/label executor/diag executor/event action bug digest journal schedule"},
-	{internal + "resume", "executor/label journal source"},
-	{internal + "layout", "executor/label action cas digest source tree"},
-	{internal + "command", "executor/label executor/event action analysis bug exit layout narrate resume run sandbox schedule"},
-	{internal + "front", "executor/label executor/diag executor/event action analysis bug command exit loading repo source"},
+	{internal + "resume", "executor/label fsx journal source"},
+	{internal + "layout", "executor/label action cas digest fsx tree"},
+	{internal + "command", "executor/label executor/diag executor/event action analysis bug exit layout narrate resume run sandbox schedule"},
+	{internal + "front", "executor/label executor/diag executor/event action analysis bug bzl command exit loading repo source"},
 
 	// 5: the Engine wires them.
-	{"executor", "executor/label executor/diag executor/event action analysis bug bzl cas command digest exit front journal layout loading narrate query resume run sandbox schedule source worker"},
+	{"executor", "executor/label executor/diag executor/event action analysis bug bzl cas command exit front fsx gc journal layout lease loading narrate query repo resume run sandbox schedule source supervise worker"},
 
 	// 6: rule sets, and the command line, which sees the engine's public side alone.
 	{"rules", ""},
 	{"cmd/gorules", "cmd/gorules/internal/cli executor rules"},
 	{"cmd/gorules/internal/cli", "executor executor/label executor/diag executor/event cmd/gorules/internal/cargoinit cmd/gorules/internal/flags cmd/gorules/internal/rc " +
 		"cmd/gorules/internal/starfmt cmd/gorules/internal/ui cmd/gorules/internal/workspace"},
-	{"cmd/gorules/internal/cargoinit", "executor/diag cmd/gorules/internal/starfmt"},
+	{"cmd/gorules/internal/cargoinit", "executor/diag executor/regular cmd/gorules/internal/starfmt"},
 	{"cmd/gorules/internal/flags", "executor/diag"},
-	{"cmd/gorules/internal/rc", "executor/diag cmd/gorules/internal/flags"},
-	{"cmd/gorules/internal/starfmt", "executor/diag"},
-	{"cmd/gorules/internal/ui", "executor/diag executor/event"},
+	{"cmd/gorules/internal/rc", "executor/diag executor/regular cmd/gorules/internal/flags"},
+	{"cmd/gorules/internal/starfmt", "executor/diag executor/regular"},
+	{"cmd/gorules/internal/ui", "executor/diag executor/event executor/regular"},
 	{"cmd/gorules/internal/workspace", "executor/diag"},
 	{"cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, // runs gorules as a user does
 	{"cmd/gorules-bench/internal/bench", ""},
@@ -100,8 +104,8 @@ var confined = []confinement{
 	{"google.golang.org/grpc", nil, false},
 	{"net", []string{internal + "repo", internal + "sandbox"}, false}, // sandbox: the socket to its own helper
 	{"net/http", []string{internal + "repo"}, false},
-	// run starts a process itself where the user asked for no sandbox (tags = ["local"]).
-	{"os/exec", []string{internal + "sandbox", internal + "repo", internal + "run", "cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, true},
+	// supervise starts what runs on the host as it is: repository rules, tags = ["local"].
+	{"os/exec", []string{internal + "sandbox", internal + "supervise", "cmd/gorules-bench", "cmd/gorules-bench/internal/bench"}, true},
 	// The engine reports events; it never prints.
 	{"github.com/rs/zerolog", []string{"cmd/gorules/internal/cli", "cmd/gorules/internal/ui"}, false},
 	{"log", nil, false},
@@ -119,7 +123,7 @@ type confinement struct {
 var apart = []struct{ from, to []string }{
 	{
 		[]string{internal + "bzl", internal + "loading", internal + "repo", internal + "query", internal + "analysis"},
-		[]string{internal + "cas", internal + "sandbox", internal + "run", internal + "reapi", internal + "schedule"},
+		[]string{internal + "cas", internal + "sandbox", internal + "run", internal + "schedule"},
 	},
 	{[]string{"executor"}, []string{"rules", "cmd"}}, // and what is below it
 }

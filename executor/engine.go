@@ -6,26 +6,30 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"gorules/executor/event"
 	"gorules/executor/internal/bug"
 	"gorules/executor/internal/exit"
 	"gorules/executor/internal/front"
+	"gorules/executor/internal/fsx"
+	"gorules/executor/internal/gc"
 	"gorules/executor/internal/layout"
-	"gorules/executor/internal/run"
+	"gorules/executor/internal/lease"
 	"gorules/executor/internal/sandbox"
+	"gorules/executor/internal/supervise"
 )
 
 // Main must be the first call of a program that uses an Engine: where this
 // process was started to help one it does that work and never returns.
 func Main() {
 	sandbox.Main()
-	run.Main()
+	supervise.Main()
 }
 
 // An Engine works on one workspace. Its methods must not overlap; Abort may be
@@ -36,6 +40,9 @@ type Engine struct {
 	id   string // of the workspace, in names of files
 	dir  string // what belongs to this workspace alone
 	lock *os.File
+
+	lease   *lease.Lease // while a command is at work
+	fetched bool         // something was
 
 	mu    sync.Mutex
 	abort func() // kills all actions at once; nil while none can run
@@ -71,14 +78,27 @@ func New(opt Options) (*Engine, error) {
 		return nil, exit.OfMachine("workspace: %w", err)
 	}
 	opt.Workspace = ws
+	private := filepath.Join(root, "cache")
 	if opt.DiskCache == "" {
-		opt.DiskCache = filepath.Join(root, "cache")
+		opt.DiskCache = private
 	}
 	sum := sha256.Sum256([]byte(ws))
 	e := &Engine{opt: opt, root: root, id: hex.EncodeToString(sum[:8])}
 	e.dir = filepath.Join(root, "workspaces", e.id)
-	if err := errors.Join(os.MkdirAll(e.dir, 0o700), os.MkdirAll(e.locks(), 0o700)); err != nil {
+	folders := []string{"locks", "workspaces/" + e.id + "/state"}
+	if opt.DiskCache == private {
+		folders = append(folders, "cache")
+	}
+	for _, below := range folders {
+		err = errors.Join(err, fsx.Plain.Folder(root, below, 0o700))
+	}
+	if err != nil {
 		return nil, exit.OfMachine("cannot keep anything below %s: %w; give --output_user_root=DIR", root, err)
+	}
+	if ws != "" {
+		if err := gc.Note(e.dir, ws); err != nil && !errors.Is(err, unix.EROFS) {
+			return nil, exit.OfMachine("cannot keep anything below %s: %w; give --output_user_root=DIR", root, e.full(err))
+		}
 	}
 	return e, nil
 }
@@ -129,25 +149,11 @@ func (e *Engine) Clean(ctx context.Context, expunge bool) (err error) {
 		}
 	}
 	for _, p := range gone {
-		if err := removeAll(p); err != nil {
+		if err := fsx.Plain.RemoveAll(p); err != nil {
 			return exit.OfMachine("clean: %w", err)
 		}
 	}
 	return nil
-}
-
-// removeAll is os.RemoveAll for trees whose folders may be read-only.
-func removeAll(dir string) error {
-	if err := os.RemoveAll(dir); err == nil {
-		return nil
-	}
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			return os.Chmod(p, 0o700)
-		}
-		return err
-	})
-	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // Info returns facts about this workspace, in the order to be shown.
@@ -187,7 +193,7 @@ func (e *Engine) guard(err *error) {
 // front is where the front end of this workspace finds things.
 func (e *Engine) front() front.Options {
 	return front.Options{Workspace: e.opt.Workspace, Root: e.root, Dir: e.dir, DiskCache: e.opt.DiskCache, Rules: e.opt.Rules,
-		Lockfile: e.opt.LockfileMode, Jobs: e.opt.Jobs, KeepGoing: e.opt.KeepGoing, Sink: e.opt.Sink, Lock: e.lockRepository}
+		Lockfile: e.opt.LockfileMode, Limits: e.opt.Limits, Jobs: e.opt.Jobs, KeepGoing: e.opt.KeepGoing, Sink: e.opt.Sink, Lock: e.lockRepository, LockFile: e.lockLockfile}
 }
 
 // binaryID tells one build of gorules from another without reading it.

@@ -14,6 +14,7 @@ import (
 
 	"gorules/executor/event"
 	"gorules/executor/internal/exit"
+	"gorules/executor/internal/fsx"
 )
 
 // locks is where lock files stand: beside what belongs to workspaces, so that
@@ -41,11 +42,20 @@ func (e *Engine) lockRepository(ctx context.Context, repo string) (unlock func()
 	return func() { f.Close() }, nil
 }
 
+// lockLockfile waits until nobody else writes gorules.lock, and keeps others from doing so.
+func (e *Engine) lockLockfile(ctx context.Context) (unlock func(), err error) {
+	f, err := e.flock(ctx, e.id+"@", "Waiting for another gorules command that writes gorules.lock")
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
 // flock takes the lock called name. Where another process has it, waiting says
 // so, with that process's id. The holder's id stands in the file; the lock itself
 // is the kernel's and ends with the process.
 func (e *Engine) flock(ctx context.Context, name, waiting string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(e.locks(), name), os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK, 0o600)
+	f, err := fsx.Plain.OpenLock(filepath.Join(e.locks(), name))
 	if err != nil {
 		return nil, exit.OfMachine("lock: %w", err)
 	}

@@ -17,11 +17,13 @@ import (
 // ones, which need no load.
 func (e *Engine) RuleDocs(ctx context.Context, load string) (out []RuleDoc, err error) {
 	defer e.guard(&err)
-	s, err := e.ask(ctx)
+	ctx, end := e.watched(ctx)
+	defer end(&err)
+	s, close, err := e.ask(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer close()
 	var globals starlark.StringDict
 	if load == "" {
 		globals, err = s.Loader.Natives(ctx)

@@ -39,7 +39,7 @@ func main() {
 // options are the flags.
 type options struct {
 	gorules, example, projects, measures, work, jsonOut, markdown, tarpaulin string
-	rounds, noops                                                            int
+	rounds, noops, small                                                     int
 	busy                                                                     float64
 	install, keep, list                                                      bool
 }
@@ -54,6 +54,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.measures, "measures", "all", "comma-separated `list` of build, gate, edit, noop")
 	f.IntVar(&o.rounds, "rounds", 3, "pairs of each measure and project")
 	f.IntVar(&o.noops, "noops", 5, "pairs of noop in each round")
+	f.IntVar(&o.small, "small", 0, "measure nothing but this `number` of small actions beside ninja, such as 2000")
 	f.StringVar(&o.work, "work", "", "scratch `folder`, some gigabytes, on the file system to be measured; without it a temporary one")
 	f.BoolVar(&o.keep, "keep", false, "leave the scratch folder, with the output of every command in logs/")
 	f.StringVar(&o.jsonOut, "json", "", "write everything that was measured to this `file`")
@@ -101,7 +102,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Projects: projects, Measures: measures, Rounds: o.rounds, NoopPairs: o.noops,
 		Tarpaulin: strings.Fields(o.tarpaulin), BusyFrom: o.busy, Starter: bench.Processes{}, Progress: stderr,
 	}
-	if b.NeedsTarpaulin() {
+	if o.small == 0 && b.NeedsTarpaulin() {
 		if err := tarpaulin(ctx, o.install, stderr); err != nil {
 			return err
 		}
@@ -113,6 +114,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		defer os.RemoveAll(b.Work)
 	} else {
 		fmt.Fprintf(stderr, "scratch folder: %s\n", b.Work)
+	}
+	if o.small > 0 {
+		s := &bench.Small{Gorules: b.Gorules, Work: b.Work, Actions: o.small, Rounds: o.rounds, Starter: b.Starter}
+		return s.Run(ctx, stdout)
 	}
 	report, err := b.Run(ctx)
 	if report == nil {

@@ -199,6 +199,18 @@ func (f *fake) Clean(_ context.Context, expunge bool) error {
 	return f.record(fmt.Sprintf("clean expunge=%v", expunge))
 }
 
+func (f *fake) CacheStats(context.Context) ([]executor.CacheFolder, error) {
+	return []executor.CacheFolder{{Dir: "/cache"}}, f.record("stats")
+}
+
+func (f *fake) CacheGC(_ context.Context, r executor.CacheGCRequest) ([]executor.CacheFolder, error) {
+	return []executor.CacheFolder{{Dir: "/cache", Budget: f.opt.CacheBudget}}, f.record(r)
+}
+
+func (f *fake) CacheVerify(context.Context) ([]executor.CacheFolder, error) {
+	return []executor.CacheFolder{{Dir: "/cache", Wrong: []executor.CacheWrong{{Kind: "content", Path: "/cache/x", Reason: "altered"}}}}, f.record("verify")
+}
+
 func (f *fake) Info(context.Context) ([]executor.InfoEntry, error) {
 	return []executor.InfoEntry{{Key: "workspace", Value: f.opt.Workspace}, {Key: "release", Value: "gorules test"}}, nil
 }

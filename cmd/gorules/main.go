@@ -20,14 +20,11 @@ func main() {
 
 func run() int {
 	dir, err := os.Getwd()
-	if err != nil {
-		os.Stderr.WriteString("ERROR: the current folder: " + err.Error() + "\n")
-		return int(executor.Environment)
-	}
 	app := &cli.App{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Environ: os.Environ(),
 		Dir:     dir,
+		DirErr:  err,
 		Version: version,
 		Rules:   rules.FS,
 		NewEngine: func(_ context.Context, o executor.Options) (cli.Engine, error) {

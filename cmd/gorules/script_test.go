@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -35,10 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 func scriptMain() int {
-	dir, err := os.Getwd()
-	if err != nil {
-		panic(err)
-	}
+	dir, dirErr := os.Getwd()
 	newEngine, files := newFake, fs.FS(fstest.MapFS{"cargo/defs.bzl": {}, "cargo/repositories.bzl": {}})
 	if os.Getenv(useEngine) != "" {
 		files = rules.FS
@@ -51,7 +49,7 @@ func scriptMain() int {
 		}
 	}
 	app := &cli.App{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), Dir: dir, Version: "1.2.3-test",
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), Dir: dir, DirErr: dirErr, Version: "1.2.3-test",
 		Rules:     files,
 		NewEngine: newEngine,
 		Exec: func(argv, env []string, dir string) error {
@@ -101,6 +99,12 @@ func runScripts(t *testing.T, dir string, more func(*testscript.Env)) {
 				more(e)
 			}
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" { // only root can make files of others
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":      code,

@@ -69,7 +69,7 @@ type ActionFinished struct {
 	Owner    label.Label
 	Mnemonic string
 	Progress string
-	Runner   string // "linux-sandbox", "disk cache hit", "up to date", "internal"
+	Runner   string // "linux-sandbox", "disk cache hit", "up to date"
 	Start    time.Time
 	Wall     time.Duration
 	Failed   bool
@@ -147,6 +147,11 @@ type Finished struct {
 	UpToDate bool // nothing was even looked up: the state file answered
 }
 
+// BrokenOff ends a build or test command that the user ended: of its targets,
+// those that had failed until then were told.
+type BrokenOff struct{}
+
+func (BrokenOff) event()      {}
 func (Diagnostic) event()     {}
 func (Printed) event()        {}
 func (Output) event()         {}

@@ -91,3 +91,32 @@ func ParsePattern(text, cwd string) (Pattern, error) {
 	}
 	return p, nil
 }
+
+// Match reports whether patterns, read in their order, mean l, as far as they
+// say by themselves: not whether it exists, and nothing of what a test suite that
+// they name stands for.
+func Match(patterns []Pattern, l Label) bool {
+	found := false
+	for _, p := range patterns {
+		if p.means(l) {
+			found = !p.Negative
+		}
+	}
+	return found
+}
+
+func (p Pattern) means(l Label) bool {
+	at := l.Package
+	switch {
+	case (p.Package.Repo == "") != (l.Repo == ""): // other names of one repository are not told apart
+		return false
+	case p.Kind == Below:
+		return p.Package.Path == "" || at == p.Package.Path || strings.HasPrefix(at, p.Package.Path+"/")
+	case p.Kind != One:
+		return at == p.Package.Path
+	case p.Slash:
+		full := strings.TrimPrefix(p.Package.Path+"/"+p.Name, "/")
+		return strings.TrimPrefix(at+"/"+l.Name, "/") == full || at == full && l.Name == path.Base(full)
+	}
+	return at == p.Package.Path && l.Name == p.Name
+}

@@ -131,3 +131,37 @@ func FuzzParsePattern(f *testing.F) {
 		}
 	})
 }
+
+func TestMatch(t *testing.T) {
+	for _, tt := range []struct{ patterns, label, not string }{
+		{"//a:b", "//a:b", "//a:c //b:b //a/b:b @r//a:b"},
+		{"//a/...", "//a:b //a/b:c", "//ab:c //:a @r//a:b"},
+		{"//...", "//:x //a/b:c", "@r//:x"},
+		{"//a:all", "//a:b", "//a/b:c //:a"},
+		{"//a:*", "//a:b", "//a/b:c"},
+		{"a/b/c", "//a/b:c //a/b/c:c //a:b/c //:a/b/c", "//a/b:d //a/b/c:d"},
+		{"c", "//:c //c:c", "//a:c"},
+		{"//a/... -//a/b/... //a/b:x", "//a:b //a/b:x", "//a/b:c //a/b/c:d"},
+		{"@r//a:b", "@r//a:b", "//a:b @r//a:c"},
+	} {
+		var ps []label.Pattern
+		for _, text := range strings.Fields(tt.patterns) {
+			p, err := label.ParsePattern(text, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ps = append(ps, p)
+		}
+		for want, list := range map[bool]string{true: tt.label, false: tt.not} {
+			for _, text := range strings.Fields(list) {
+				l, err := label.Parse(text, label.Package{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := label.Match(ps, l); got != want {
+					t.Errorf("%s means %s: %v", tt.patterns, text, got)
+				}
+			}
+		}
+	}
+}

@@ -252,12 +252,24 @@ def _link_scripts(state, node, deps, script):
                 ids[s] = True
     return list(ids)
 
+def _forms(node, deps):
+    """What tells the units of one target apart within a graph, closest first.
+
+    The unit that a build script links and the one that a program links may differ in
+    their dependencies or their profile. A profile alone makes no other unit, since
+    cargo gives a crate that scripts and programs share the program's profile, but
+    shares none between a script and a check. Link time optimisation, which the roots
+    of a graph decide, makes none either.
+    """
+    node = dict(node, lto = "")
+    return [identify(n, deps, "", []) for n in [node, dict(node, profile = {})]]
+
 def _add_checks(state, graph, tests):
     """Adds a unit for each target of a member that `cargo check` compiles.
 
     Its dependencies are compiled units: those of the same target in the test
-    graph where it is there, otherwise those of the test graph with the same
-    package and features, otherwise compiled forms of what cargo would check.
+    graph where it is there, otherwise those of the test graph of the same form,
+    otherwise compiled forms of what cargo would check.
     """
     twins, candidates = {}, {}
     if tests:
@@ -268,7 +280,9 @@ def _add_checks(state, graph, tests):
             if node["mode"] in ["build", "test"] and node["kind"] != "custom-build":
                 twins.setdefault(key + (node["test"],), i)
             if node["mode"] in ["build", "run"] and not node["test"]:
-                candidates.setdefault(key + (node["mode"], ",".join(node["features"])), test_ids[i])
+                deps = [(test_ids[d["index"]], d["extern_crate_name"]) for d in node["deps"]]
+                for form in _forms(node, deps):
+                    candidates.setdefault(form, test_ids[i])
     ids, checks = {}, {}
     for i in graph.order:
         node = graph.nodes[i]
@@ -280,11 +294,11 @@ def _add_checks(state, graph, tests):
             built["mode"] = "test" if node["test"] else "build"
         if built["test"]:
             continue
-        key = (node["pkg"], node["kind"], node["target"]["name"], built["mode"], ",".join(node["features"]))
-        if key in candidates:
-            ids[i] = candidates[key]
-            continue
         deps = [(ids[d["index"]], d["extern_crate_name"]) for d in node["deps"]]
+        same = [candidates[form] for form in _forms(built, deps) if form in candidates]
+        if same:
+            ids[i] = same[0]
+            continue
         ids[i] = _identity(state, built, deps)
         if ids[i] not in state.units:
             state.units[ids[i]] = _unit(state, built, ids[i], deps, node["deps"])

@@ -85,8 +85,8 @@ type Source struct {
 	// Path is slash-separated and relative to Root.
 	Path string
 
-	// Immutable says that Root was written by gorules under a name that fixes
-	// its content, so that checking the root folder's own stat is enough.
+	// Immutable says that gorules wrote Root and knows its content, so that no
+	// file of it is a fact: see source.Fixed.
 	Immutable bool
 
 	Tree *TreeQuery

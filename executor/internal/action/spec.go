@@ -132,6 +132,10 @@ type Plan struct {
 	// as that is known. They are made early, and matter as much as the plan does.
 	Expects Inputs
 	F       func(ctx context.Context, in PlanInput) (*PlanResult, error)
+
+	// Goal, where not nil, says why what F returned cannot be the goal of a
+	// command, which wants a verdict.
+	Goal func(value any) error
 }
 
 // PlanInput is what a plan's function gets.

@@ -96,6 +96,9 @@ func (x *actions) declare(name, at string, dir bool) (*bzl.File, error) {
 		if !path.IsAbs(at) || path.Clean(at) != at {
 			return nil, fmt.Errorf("at: expected an absolute path without . and .., got %q", at)
 		}
+		if err := tooLong(at); err != nil {
+			return nil, err
+		}
 		f := &bzl.File{Artifact: &action.Artifact{Path: at, Dir: dir}, Path: at, Owner: x.owner}
 		x.add(f)
 		return f, nil
@@ -110,6 +113,9 @@ func (x *actions) declare(name, at string, dir bool) (*bzl.File, error) {
 			return nil, fmt.Errorf("%s is declared both as a file and as a directory", p)
 		}
 		return f, nil
+	}
+	if err := tooLong(p); err != nil {
+		return nil, err
 	}
 	if x.below[p] != nil {
 		return nil, prefixError(p, x.owner.String(), x.below[p].Path, x.owner.String())
@@ -126,6 +132,26 @@ func (x *actions) declare(name, at string, dir bool) (*bzl.File, error) {
 	x.byPath[p] = f
 	x.add(f)
 	return f, nil
+}
+
+// What Linux's system calls take: of a path with its NUL, and of each name in it.
+const (
+	maxPath = 4096
+	maxName = 255
+)
+
+// tooLong refuses an output of which no file could be made.
+func tooLong(p string) error {
+	const shown = 40
+	for name := range strings.SplitSeq(p, "/") {
+		if len(name) > maxName {
+			return fmt.Errorf("the output's name %s... has %d bytes; a file's name has at most %d", name[:shown], len(name), maxName)
+		}
+	}
+	if p := action.Abs(p); len(p) >= maxPath {
+		return fmt.Errorf("the output's path %s...%s has %d bytes in the action's root; a path has at most %d", p[:shown], p[len(p)-shown:], len(p), maxPath-1)
+	}
+	return nil
 }
 
 func (x *actions) add(f *bzl.File) {

@@ -29,6 +29,8 @@ type Analyzer struct {
 	params  sync.Map // paramsKey -> aspectParams
 	chains  *memo.Cache[platformKey, []*registered]
 
+	freezer bzl.Freezer
+
 	mu      sync.Mutex
 	configs map[string]*configuration
 	sources map[string]*action.Artifact // of source_tree, source_dir and host_tree
@@ -226,10 +228,8 @@ func (a *Analyzer) generatedFile(ctx context.Context, t *loading.Target, cfg *co
 	return c, nil
 }
 
-// thread returns a Starlark thread for code of one target; stop must be called at its end.
-func (a *Analyzer) thread(ctx context.Context, name string, c *bzl.Context) (thread *starlark.Thread, stop func()) {
-	thread = bzl.NewThread(name, bzl.Printer(a.opts.Print))
-	bzl.Attach(thread, c)
-	cancel := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
-	return thread, func() { cancel() }
+// thread returns a Starlark thread for code of one target, which stands at a
+// position; done must be called at the end.
+func (a *Analyzer) thread(ctx context.Context, name string, at diag.Position, c *bzl.Context) (thread *starlark.Thread, done func()) {
+	return bzl.NewThread(ctx, name, at, a.opts.Print, c)
 }

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/bzl"
 )
@@ -228,7 +230,9 @@ func (v *argsValue) addVector(what string, in vectorArgs, joined bool) error {
 		if fn, ok := f.(*starlark.Function); ok && !in.allowClosure && !topLevel(fn) {
 			return fmt.Errorf("%s: map_each: %s is a closure: make it a top-level function, or set allow_closure = True", what, fn.Name())
 		}
-		f.Freeze()
+		if err := v.a.freezer.Freeze(f); err != nil {
+			return fmt.Errorf("%s: map_each: %w", what, err)
+		}
 		w.mapEach = f
 	}
 	if d, ok := values.(*bzl.Depset); ok {
@@ -240,7 +244,9 @@ func (v *argsValue) addVector(what string, in vectorArgs, joined bool) error {
 		}
 		w.values = slices.Clone(elems)
 		for _, e := range elems {
-			e.Freeze()
+			if err := v.a.freezer.Freeze(e); err != nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
 		}
 	}
 	v.items = append(v.items, w)
@@ -334,8 +340,12 @@ func (w *vector) mapped(values []starlark.Value, ex action.Expander) ([]string, 
 		return words, nil
 	}
 	// As in Bazel print() is mute here: whoever looks at the arguments runs this again.
-	thread := bzl.NewThread("map_each", func(*starlark.Thread, string) {})
-	bzl.Attach(thread, &bzl.Context{})
+	at := diag.Position{}
+	if f, ok := w.mapEach.(*starlark.Function); ok {
+		at = bzl.Position(f.Position())
+	}
+	thread, done := bzl.NewThread(bzl.WithGuard(context.Background(), w.a.opts.Guard), "map_each", at, nil, &bzl.Context{})
+	defer done()
 	for _, v := range values {
 		args := starlark.Tuple{v}
 		if f, ok := w.mapEach.(*starlark.Function); ok && f.NumParams() > 1 {

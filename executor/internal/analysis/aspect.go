@@ -158,8 +158,8 @@ func (a *Analyzer) callAspect(ctx context.Context, k aspectKey, c *Configured) (
 			return nil, err
 		}
 	}
-	thread, stop := a.thread(ctx, k.String(), &bzl.Context{Package: c.Label.Pkg(), File: c.Label, Scope: x.scope, Extra: x})
-	defer stop()
+	thread, done := a.thread(ctx, k.String(), c.Target.Position, &bzl.Context{Package: c.Label.Pkg(), File: c.Label, Scope: x.scope, Extra: x})
+	defer done()
 	v, err := starlark.Call(thread, k.aspect.Impl, starlark.Tuple{&targetValue{c, providers}, x}, nil)
 	x.actions.closed = true
 	if err != nil {
@@ -169,7 +169,7 @@ func (a *Analyzer) callAspect(ctx context.Context, k aspectKey, c *Configured) (
 		return nil, err
 	}
 	res := &aspectResult{specs: x.actions.specs}
-	if res.providers, err = instances(v); err != nil {
+	if res.providers, err = a.instances(v); err != nil {
 		return nil, err
 	}
 	return res, x.actions.unmade()

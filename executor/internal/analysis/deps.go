@@ -235,8 +235,8 @@ func (r *resolver) transition(tr *bzl.Transition, attrs map[string]starlark.Valu
 	for name, v := range attrs {
 		values[name] = v
 	}
-	thread, stop := r.a.thread(r.ctx, r.t.Label.String(), &bzl.Context{Package: r.t.Label.Pkg(), File: r.t.Class.File, Scope: scope})
-	defer stop()
+	thread, done := r.a.thread(r.ctx, r.t.Label.String(), r.t.Position, &bzl.Context{Package: r.t.Label.Pkg(), File: r.t.Class.File, Scope: scope})
+	defer done()
 	result, err := starlark.Call(thread, tr.Impl, starlark.Tuple{settings, newStruct(values)}, nil)
 	if err != nil {
 		return nil, false, err
@@ -282,7 +282,9 @@ func (r *resolver) transition(tr *bzl.Transition, attrs map[string]starlark.Valu
 func (a *Analyzer) changed(cfg *configuration, d *starlark.Dict, scope bzl.Scope) (*configuration, error) {
 	changes := make(map[string]starlark.Value, d.Len())
 	for _, item := range d.Items() {
-		item[1].Freeze()
+		if err := bzl.Freeze(item[1]); err != nil {
+			return nil, fmt.Errorf("transition: %s: %w", textOf(item[0]), err)
+		}
 		changes[textOf(item[0])] = item[1]
 	}
 	return a.with(cfg, changes, scope.Label)

@@ -13,7 +13,7 @@ import (
 )
 
 // instances takes what an implementation returned: None, one provider or a list.
-func instances(result starlark.Value) (map[*bzl.Provider]starlark.Value, error) {
+func (a *Analyzer) instances(result starlark.Value) (map[*bzl.Provider]starlark.Value, error) {
 	var list []starlark.Value
 	switch v := result.(type) {
 	case starlark.NoneType:
@@ -28,16 +28,18 @@ func instances(result starlark.Value) (map[*bzl.Provider]starlark.Value, error) 
 	out := map[*bzl.Provider]starlark.Value{}
 	for _, v := range list {
 		if inner, ok := v.(*starlark.List); ok {
-			return nil, fmt.Errorf("the implementation function should return a list of providers, but got the list %s in it", inner)
+			return nil, fmt.Errorf("the implementation function should return a list of providers, but got the list %s in it", bzl.Describe(inner))
 		}
 		_, p := bzl.Instance(v)
 		if p == nil {
-			return nil, fmt.Errorf("the implementation function should return a struct, a provider instance or a list of those, but got %s (%s)", v, v.Type())
+			return nil, fmt.Errorf("the implementation function should return a struct, a provider instance or a list of those, but got %s", bzl.Describe(v))
 		}
 		if _, dup := out[p]; dup {
 			return nil, fmt.Errorf("multiple conflicting returned providers with key %s", p.Name())
 		}
-		v.Freeze()
+		if err := a.freezer.Freeze(v); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name(), err)
+		}
 		out[p] = v
 	}
 	return out, nil
@@ -45,7 +47,7 @@ func instances(result starlark.Value) (map[*bzl.Provider]starlark.Value, error) 
 
 // finish checks what the implementation returned and declared.
 func (c *ruleContext) finish(result starlark.Value) (*Configured, error) {
-	providers, err := instances(result)
+	providers, err := c.a.instances(result)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"gorules/executor/diag"
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
 	"gorules/executor/label"
@@ -44,6 +45,10 @@ type Options struct {
 
 	// Print gets what print() prints; nil drops it.
 	Print func(at diag.Position, text string)
+
+	// Guard watches functions that are called outside of an analysis, for the
+	// arguments of an action; nil means nobody does.
+	Guard *bzl.Guard
 }
 
 // Config is what the command line says about how to build.

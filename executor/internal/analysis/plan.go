@@ -34,11 +34,14 @@ func (x *actions) plan(thread *starlark.Thread, args starlark.Tuple, kwargs []st
 	if fn, ok := f.(*starlark.Function); ok && !topLevel(fn) {
 		return nil, fmt.Errorf("plan: implementation: %s is a closure: make it a top-level function and pass what it needs in data", fn.Name())
 	}
-	f.Freeze()
 	if data == nil {
 		data = starlark.None
 	}
-	data.Freeze()
+	for name, v := range map[string]starlark.Value{"implementation": f, "data": data} {
+		if err := x.a.freezer.Freeze(v); err != nil {
+			return nil, fmt.Errorf("plan: %s: %w", name, err)
+		}
+	}
 	ins, err := fileList("plan: inputs", inputs)
 	if err != nil {
 		return nil, err
@@ -75,7 +78,7 @@ func (x *actions) plan(thread *starlark.Thread, args starlark.Tuple, kwargs []st
 		a: x.a, x: x, spec: spec, f: f, data: data, promised: outs,
 		noSandbox: x.noSandbox, tools: x.tools, platform: x.platform,
 	}
-	p.F = call.run
+	p.F, p.Goal = call.run, call.verdict
 	spec.Plan = p
 	spec.Inputs = &inputSet{files: ins}
 	if isSet(expects) {
@@ -114,13 +117,16 @@ func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanRe
 		x.promised[f.Artifact] = true
 	}
 	c := &planContext{call: p, actions: x, in: in, bound: map[*action.Artifact]*action.Artifact{}}
-	thread, stop := p.a.thread(ctx, "plan of "+p.x.owner.String(), &bzl.Context{
+	thread, done := p.a.thread(ctx, "plan of "+p.x.owner.String(), p.spec.Position, &bzl.Context{
 		Package: p.x.owner.Pkg(), File: p.x.owner, Scope: bzl.Scope{Package: p.x.owner.Pkg()}, Extra: c})
-	defer stop()
+	defer done()
 	v, err := starlark.Call(thread, p.f, starlark.Tuple{c}, nil)
 	x.closed = true
 	if err == nil {
 		err = c.check()
+	}
+	if err == nil {
+		err = p.a.freezer.Freeze(v)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -128,7 +134,6 @@ func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanRe
 		}
 		return nil, p.error(err)
 	}
-	v.Freeze()
 	r := &action.PlanResult{Specs: x.specs, Bind: c.bound, Makers: map[*action.Artifact]*action.Spec{}, Value: v, Show: c.shown}
 	for a := range x.promised {
 		if maker := x.made[a]; maker != nil {
@@ -146,6 +151,25 @@ func (p *planCall) run(ctx context.Context, in action.PlanInput) (*action.PlanRe
 		r.Goals = verdict.Files()
 	}
 	return r, nil
+}
+
+// verdict says why value is none, although a command wants to know how a test
+// ended: the function is wrong, so it is named with its place.
+func (p *planCall) verdict(value any) error {
+	v, _ := value.(starlark.Value)
+	if isVerdict(v) {
+		return nil
+	}
+	got := "None"
+	if v != nil && v != starlark.None {
+		got = "a value of type " + v.Type() // its text may be endless
+	}
+	name := p.f.Name()
+	if fn, ok := p.f.(*starlark.Function); ok {
+		name = fmt.Sprintf("%s (%s)", fn.Name(), fn.Position())
+	}
+	return p.error(errorf("the plan of TestResultsInfo must come to a verdict, and %s returned %s", name, got).
+		WithHint("return TestVerdictInfo(status = ...), or the plan that does"))
 }
 
 // error places err at the plan's target and names the function.

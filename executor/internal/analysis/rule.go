@@ -94,8 +94,8 @@ func (a *Analyzer) run(ctx context.Context, r *resolver, attrs map[string]starla
 	if err != nil {
 		return nil, err
 	}
-	thread, stop := a.thread(ctx, t.Label.String(), &bzl.Context{Package: t.Label.Pkg(), File: t.Label, Scope: c.scope, Extra: c})
-	defer stop()
+	thread, done := a.thread(ctx, t.Label.String(), t.Position, &bzl.Context{Package: t.Label.Pkg(), File: t.Label, Scope: c.scope, Extra: c})
+	defer done()
 	result, err := starlark.Call(thread, t.Class.Impl, starlark.Tuple{c}, nil)
 	c.actions.closed = true
 	if err != nil {
@@ -173,8 +173,8 @@ func (r *resolver) computedDefault(at *bzl.Attr, attrs map[string]starlark.Value
 		kwargs = append(kwargs, starlark.Tuple{starlark.String(name), v})
 	}
 	scope := bzl.Scope{Package: r.t.Class.File.Pkg()}
-	thread, stop := r.a.thread(r.ctx, r.t.Label.String(), &bzl.Context{Package: r.t.Label.Pkg(), File: r.t.Class.File, Scope: scope})
-	defer stop()
+	thread, done := r.a.thread(r.ctx, r.t.Label.String(), r.t.Position, &bzl.Context{Package: r.t.Label.Pkg(), File: r.t.Class.File, Scope: scope})
+	defer done()
 	v, err := starlark.Call(thread, f, nil, kwargs)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,6 @@ type Test struct {
 
 	Size    string
 	Timeout time.Duration
-	Flaky   bool
 }
 
 // testSizes gives the timeout in seconds of each size and of each value of timeout.
@@ -55,7 +54,7 @@ func (a *Analyzer) TestAction(c *Configured) (*Test, error) {
 	if err != nil {
 		return nil, targetError(c.Target, err)
 	}
-	t := &Test{Size: textOf(c.Attrs["size"]), Flaky: c.Attrs["flaky"] == starlark.True}
+	t := &Test{Size: textOf(c.Attrs["size"])}
 	seconds := testSizes[t.Size]
 	if s := testSizes[textOf(c.Attrs["timeout"])]; s > 0 {
 		seconds = s

@@ -37,14 +37,20 @@ func (v *Verdict) Files() []*action.Artifact {
 	return append(out, v.Outputs...)
 }
 
-// ReadVerdict reads the value of a plan. The error is one of the rule.
+// ReadVerdict reads the value of a plan that was a goal, so that it is a verdict
+// without a mistake; see planCall.
 func ReadVerdict(value any) (*Verdict, error) {
-	sv, _ := value.(starlark.Value)
-	s, p := bzl.Instance(sv)
+	v, _ := value.(starlark.Value)
+	s, p := bzl.Instance(v)
 	if p != bzl.TestVerdictInfo {
-		return nil, fmt.Errorf("the plan of TestResultsInfo must return TestVerdictInfo(status = ...), not %v", value)
+		return nil, fmt.Errorf("a %T is no verdict", value)
 	}
 	return readVerdict(s)
+}
+
+func isVerdict(v starlark.Value) bool {
+	_, p := bzl.Instance(v)
+	return p == bzl.TestVerdictInfo
 }
 
 func readVerdict(s *starlarkstruct.Struct) (*Verdict, error) {

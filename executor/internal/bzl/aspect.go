@@ -80,13 +80,13 @@ func aspectsOf(v starlark.Value) ([]*Aspect, error) {
 	}
 	elems, ok := sequence(v)
 	if !ok {
-		return nil, fmt.Errorf("aspects: expected a list of aspects, got %s", describe(v))
+		return nil, fmt.Errorf("aspects: expected a list of aspects, got %s", Describe(v))
 	}
 	var out []*Aspect
 	for _, e := range elems {
 		a, ok := e.(*Aspect)
 		if !ok {
-			return nil, fmt.Errorf("aspects: expected an aspect, got %s", describe(e))
+			return nil, fmt.Errorf("aspects: expected an aspect, got %s", Describe(e))
 		}
 		out = append(out, a)
 	}

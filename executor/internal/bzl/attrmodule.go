@@ -86,7 +86,7 @@ func (e Env) newAttr(t AttrType, args starlark.Tuple, kwargs []starlark.Tuple) (
 		}
 		v, ok := b.v.(starlark.Bool)
 		if !ok {
-			return nil, fmt.Errorf("%s: expected a bool, got %s", b.name, describe(b.v))
+			return nil, fmt.Errorf("%s: expected a bool, got %s", b.name, Describe(b.v))
 		}
 		*b.to = bool(v)
 	}
@@ -102,7 +102,7 @@ func (e Env) newAttr(t AttrType, args starlark.Tuple, kwargs []starlark.Tuple) (
 	if in.values != nil && in.values != starlark.None {
 		vs, ok := sequence(in.values)
 		if !ok {
-			return nil, fmt.Errorf("values: expected a list, got %s", describe(in.values))
+			return nil, fmt.Errorf("values: expected a list, got %s", Describe(in.values))
 		}
 		a.Values = vs
 	}
@@ -191,7 +191,7 @@ func (a *Attr) setCfg(cfg starlark.Value) error {
 			return nil
 		}
 	}
-	return fmt.Errorf(`cfg: expected "exec", "target", config.exec() or a transition, got %s`, describe(cfg))
+	return fmt.Errorf(`cfg: expected "exec", "target", config.exec() or a transition, got %s`, Describe(cfg))
 }
 
 func stringsOf(what string, v starlark.Value) ([]string, error) {
@@ -200,13 +200,13 @@ func stringsOf(what string, v starlark.Value) ([]string, error) {
 	}
 	elems, ok := sequence(v)
 	if !ok {
-		return nil, fmt.Errorf("%s: expected a list of strings, got %s", what, describe(v))
+		return nil, fmt.Errorf("%s: expected a list of strings, got %s", what, Describe(v))
 	}
 	out := make([]string, 0, len(elems))
 	for _, e := range elems {
 		s, ok := starlark.AsString(e)
 		if !ok {
-			return nil, fmt.Errorf("%s: expected a list of strings, got %s in it", what, describe(e))
+			return nil, fmt.Errorf("%s: expected a list of strings, got %s in it", what, Describe(e))
 		}
 		out = append(out, s)
 	}
@@ -220,7 +220,7 @@ func providerSets(v starlark.Value) ([][]*Provider, error) {
 	}
 	elems, ok := sequence(v)
 	if !ok {
-		return nil, fmt.Errorf("providers: expected a list of providers, got %s", describe(v))
+		return nil, fmt.Errorf("providers: expected a list of providers, got %s", Describe(v))
 	}
 	var flat []*Provider
 	var sets [][]*Provider
@@ -231,13 +231,13 @@ func providerSets(v starlark.Value) ([][]*Provider, error) {
 		}
 		inner, ok := sequence(e)
 		if !ok {
-			return nil, fmt.Errorf("providers: expected providers or lists of providers, got %s", describe(e))
+			return nil, fmt.Errorf("providers: expected providers or lists of providers, got %s", Describe(e))
 		}
 		set := []*Provider{}
 		for _, ie := range inner {
 			p, ok := ie.(*Provider)
 			if !ok {
-				return nil, fmt.Errorf("providers: expected a provider, got %s", describe(ie))
+				return nil, fmt.Errorf("providers: expected a provider, got %s", Describe(ie))
 			}
 			set = append(set, p)
 		}
@@ -260,14 +260,14 @@ func mergeAttrs(base map[string]*Attr, attrs *starlark.Dict) (map[string]*Attr, 
 	for _, item := range attrs.Items() {
 		name, ok := starlark.AsString(item[0])
 		if !ok {
-			return nil, fmt.Errorf("attrs: expected names as keys, got %s", describe(item[0]))
+			return nil, fmt.Errorf("attrs: expected names as keys, got %s", Describe(item[0]))
 		}
 		v, ok := item[1].(attrValue)
 		if !ok {
 			if item[1] == starlark.None {
 				continue // a macro takes an inherited attribute away with None
 			}
-			return nil, fmt.Errorf("attrs: expected attr.string(), attr.label()... for %q, got %s", name, describe(item[1]))
+			return nil, fmt.Errorf("attrs: expected attr.string(), attr.label()... for %q, got %s", name, Describe(item[1]))
 		}
 		if name == "name" {
 			return nil, fmt.Errorf("attrs: %q is there in every rule and cannot be declared again", name)

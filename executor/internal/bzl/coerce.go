@@ -46,7 +46,7 @@ func (a *Attr) coerceValue(raw starlark.Value, scope Scope) (starlark.Value, err
 	if !a.AllowEmpty && starlark.Len(v) == 0 && a.Type != TypeString {
 		return nil, fmt.Errorf("may not be empty")
 	}
-	v.Freeze()
+	v.Freeze() // no attribute's type nests deep
 	return v, nil
 }
 
@@ -105,7 +105,7 @@ func (a *Attr) convert(raw starlark.Value, scope Scope) (starlark.Value, error) 
 		if b, ok := raw.(starlark.Bool); ok {
 			return b, nil
 		}
-		return nil, fmt.Errorf("expected a bool, got %s", describe(raw))
+		return nil, fmt.Errorf("expected a bool, got %s", Describe(raw))
 	case TypeLabel, TypeNodepLabel:
 		return one(raw, lab, "a label")
 	case TypeOutput:
@@ -142,7 +142,7 @@ type converter func(starlark.Value) (starlark.Value, error)
 func one(raw starlark.Value, f converter, what string) (starlark.Value, error) {
 	v, err := f(raw)
 	if err == errKind {
-		return nil, fmt.Errorf("expected %s, got %s", what, describe(raw))
+		return nil, fmt.Errorf("expected %s, got %s", what, Describe(raw))
 	}
 	return v, err
 }
@@ -150,7 +150,7 @@ func one(raw starlark.Value, f converter, what string) (starlark.Value, error) {
 func list(raw starlark.Value, f converter, what string, unique bool) (starlark.Value, error) {
 	elems, ok := sequence(raw)
 	if !ok {
-		return nil, fmt.Errorf("expected %s, got %s", what, describe(raw))
+		return nil, fmt.Errorf("expected %s, got %s", what, Describe(raw))
 	}
 	out := make([]starlark.Value, 0, len(elems))
 	var seen map[label.Label]bool
@@ -160,7 +160,7 @@ func list(raw starlark.Value, f converter, what string, unique bool) (starlark.V
 	for i, e := range elems {
 		v, err := f(e)
 		if err == errKind {
-			return nil, fmt.Errorf("expected %s, got %s at index %d", what, describe(e), i)
+			return nil, fmt.Errorf("expected %s, got %s at index %d", what, Describe(e), i)
 		}
 		if err != nil {
 			return nil, err
@@ -180,20 +180,20 @@ func list(raw starlark.Value, f converter, what string, unique bool) (starlark.V
 func dict(raw starlark.Value, key, value converter, what string) (starlark.Value, error) {
 	d, ok := raw.(*starlark.Dict)
 	if !ok {
-		return nil, fmt.Errorf("expected %s, got %s", what, describe(raw))
+		return nil, fmt.Errorf("expected %s, got %s", what, Describe(raw))
 	}
 	out := starlark.NewDict(d.Len())
 	for _, item := range d.Items() {
 		k, err := key(item[0])
 		if err == errKind {
-			return nil, fmt.Errorf("expected %s, got the key %s", what, describe(item[0]))
+			return nil, fmt.Errorf("expected %s, got the key %s", what, Describe(item[0]))
 		}
 		if err != nil {
 			return nil, err
 		}
 		v, err := value(item[1])
 		if err == errKind {
-			return nil, fmt.Errorf("expected %s, got %s for key %s", what, describe(item[1]), item[0])
+			return nil, fmt.Errorf("expected %s, got %s for key %s", what, Describe(item[1]), item[0])
 		}
 		if err != nil {
 			return nil, err

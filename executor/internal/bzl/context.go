@@ -29,6 +29,8 @@ type Context struct {
 
 	// Extra belongs to the package that made the thread.
 	Extra any
+
+	evaluation *evaluation
 }
 
 // A TargetSink takes the targets that a BUILD file declares. kwargs are as
@@ -43,9 +45,6 @@ type RepoSink interface {
 }
 
 const contextKey = "gorules"
-
-// Attach makes c the context of thread.
-func Attach(thread *starlark.Thread, c *Context) { thread.SetLocal(contextKey, c) }
 
 // ContextOf returns the context of thread, or an empty one.
 func ContextOf(thread *starlark.Thread) *Context {

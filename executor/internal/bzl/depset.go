@@ -27,6 +27,7 @@ type Depset struct {
 	direct     []starlark.Value
 	transitive []*Depset
 	kind       string // Type() of the elements; "" when empty
+	depth      int    // of the graph below it
 }
 
 var _ starlark.HasAttrs = (*Depset)(nil)
@@ -48,6 +49,7 @@ func FileDepset(files []*File, transitive ...*Depset) *Depset {
 	for _, t := range transitive {
 		if t.Truth() {
 			d.transitive = append(d.transitive, t)
+			d.depth = max(d.depth, t.depth+1)
 			d.kind = "File"
 		}
 	}
@@ -82,6 +84,9 @@ func newDepset(order Order, direct []starlark.Value, transitive []*Depset) (*Dep
 			return nil, fmt.Errorf("cannot merge a depset of '%s' into a depset of '%s'", t.kind, d.kind)
 		}
 		d.transitive = append(d.transitive, t)
+		if d.depth = max(d.depth, t.depth+1); d.depth > maxGraph {
+			return nil, fmt.Errorf("the depset is made of others more than %d deep", maxGraph)
+		}
 	}
 	if len(d.direct) == 0 && len(d.transitive) == 1 && (d.transitive[0].order == order) {
 		return d.transitive[0], nil
@@ -104,19 +109,19 @@ func depsetFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 	if direct != nil && direct != starlark.None {
 		var ok bool
 		if elems, ok = sequence(direct); !ok {
-			return nil, fmt.Errorf("depset: expected a sequence for direct, got %s", describe(direct))
+			return nil, fmt.Errorf("depset: expected a sequence for direct, got %s", Describe(direct))
 		}
 	}
 	var subs []*Depset
 	if transitive != nil && transitive != starlark.None {
 		ts, ok := sequence(transitive)
 		if !ok {
-			return nil, fmt.Errorf("depset: expected a sequence of depsets for transitive, got %s", describe(transitive))
+			return nil, fmt.Errorf("depset: expected a sequence of depsets for transitive, got %s", Describe(transitive))
 		}
 		for i, t := range ts {
 			sub, ok := t.(*Depset)
 			if !ok {
-				return nil, fmt.Errorf("depset: expected a depset at index %d of transitive, got %s", i, describe(t))
+				return nil, fmt.Errorf("depset: expected a depset at index %d of transitive, got %s", i, Describe(t))
 			}
 			subs = append(subs, sub)
 		}

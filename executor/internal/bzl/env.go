@@ -72,8 +72,11 @@ func Common() starlark.StringDict {
 		"select":    starlark.NewBuiltin("select", selectFn),
 		"struct":    starlark.NewBuiltin("struct", starlarkstruct.Make),
 	}
-	for _, name := range []string{"list", "reversed", "set", "sorted", "tuple", "zip"} {
-		d[name] = bounded(name)
+	for name, check := range checks {
+		d[name] = checked(name, check)
+	}
+	for name, f := range operations {
+		d[name] = starlark.NewBuiltin(name, f)
 	}
 	return d
 }

@@ -6,6 +6,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/label"
 )
@@ -25,8 +26,8 @@ func env() bzl.Env {
 // exec runs a .bzl file and returns its exported globals.
 func exec(t testing.TB, src string) (starlark.StringDict, error) {
 	t.Helper()
-	thread := &starlark.Thread{Name: "test"}
-	bzl.Attach(thread, &bzl.Context{Package: file.Pkg(), File: file, Scope: env().Scope})
+	thread, done := bzl.NewThread(t.Context(), "test", diag.Position{}, nil, &bzl.Context{Package: file.Pkg(), File: file, Scope: env().Scope})
+	defer done()
 	globals, err := starlark.ExecFileOptions(bzl.Options(bzl.BzlFile), thread, "defs/x.bzl", src, env().Predeclared())
 	if err == nil {
 		err = bzl.Export(globals, file, nil)

@@ -58,6 +58,9 @@ func indentJSON(text, prefix, indent string) (starlark.Value, error) {
 
 // EncodeJSON returns v as json.encode() prints it.
 func EncodeJSON(v starlark.Value) (string, error) {
+	if err := printable(v); err != nil {
+		return "", fmt.Errorf("json.encode: %w", err)
+	}
 	var b strings.Builder
 	if err := writeJSON(&b, v, 0); err != nil {
 		return "", fmt.Errorf("json.encode: %w", err)

@@ -85,12 +85,12 @@ func (p *Provider) CallInternal(thread *starlark.Thread, args starlark.Tuple, kw
 	}
 	d, ok := v.(*starlark.Dict)
 	if !ok {
-		return nil, fmt.Errorf("init of provider %s: expected a dict, got %s", p.Name(), describe(v))
+		return nil, fmt.Errorf("init of provider %s: expected a dict, got %s", p.Name(), Describe(v))
 	}
 	var kws []starlark.Tuple
 	for _, item := range d.Items() {
 		if _, ok := item[0].(starlark.String); !ok {
-			return nil, fmt.Errorf("init of provider %s: expected names as keys, got %s", p.Name(), describe(item[0]))
+			return nil, fmt.Errorf("init of provider %s: expected names as keys, got %s", p.Name(), Describe(item[0]))
 		}
 		kws = append(kws, item)
 	}
@@ -152,7 +152,7 @@ func providerFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kw
 		for _, item := range f.Items() {
 			name, ok := starlark.AsString(item[0])
 			if !ok {
-				return nil, fmt.Errorf("provider: fields: expected names, got %s", describe(item[0]))
+				return nil, fmt.Errorf("provider: fields: expected names, got %s", Describe(item[0]))
 			}
 			p.fields[name] = docString(item[1])
 		}

@@ -73,7 +73,7 @@ var (
 func (g OutputGroups) Get(k starlark.Value) (starlark.Value, bool, error) {
 	name, ok := starlark.AsString(k)
 	if !ok {
-		return nil, false, fmt.Errorf("output groups are named by strings, got %s", describe(k))
+		return nil, false, fmt.Errorf("output groups are named by strings, got %s", Describe(k))
 	}
 	v, err := g.Struct.Attr(name)
 	if err != nil {

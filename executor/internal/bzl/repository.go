@@ -86,7 +86,7 @@ func (e Env) repositoryRule(thread *starlark.Thread, _ *starlark.Builtin, args s
 		for v := range environ.Elements() {
 			s, ok := starlark.AsString(v)
 			if !ok {
-				return nil, fmt.Errorf("repository_rule: environ: expected a list of strings, got %s", describe(v))
+				return nil, fmt.Errorf("repository_rule: environ: expected a list of strings, got %s", Describe(v))
 			}
 			r.Environ = append(r.Environ, s)
 		}

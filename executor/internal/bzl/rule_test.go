@@ -6,6 +6,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
 	"gorules/executor/label"
 )
@@ -60,8 +61,8 @@ func call(t testing.TB, text string) (map[string]starlark.Value, error) {
 	}
 	s := &sink{}
 	scope := bzl.Scope{Package: label.Package{Path: "pkg"}}
-	thread := &starlark.Thread{Name: "BUILD"}
-	bzl.Attach(thread, &bzl.Context{Package: scope.Package, Scope: scope, Sink: s})
+	thread, done := bzl.NewThread(t.Context(), "BUILD", diag.Position{}, nil, &bzl.Context{Package: scope.Package, Scope: scope, Sink: s})
+	defer done()
 	names := bzl.Common()
 	names["thing"] = g["thing"]
 	names["Label"] = env().Predeclared()["Label"]
@@ -207,8 +208,8 @@ fetch = repository_rule(implementation = _impl, attrs = {"lockfile": attr.label(
 		t.Fatal(err)
 	}
 	s := &repoSink{}
-	thread := &starlark.Thread{Name: "WORKSPACE"}
-	bzl.Attach(thread, &bzl.Context{Repos: s})
+	thread, done := bzl.NewThread(t.Context(), "WORKSPACE", diag.Position{}, nil, &bzl.Context{Repos: s})
+	defer done()
 	names := bzl.Common()
 	names["fetch"] = g["fetch"]
 	if _, err := starlark.ExecFileOptions(bzl.Options(bzl.WorkspaceFile), thread, "WORKSPACE", `fetch(name = "crates", lockfile = "//:Cargo.lock")`, names); err != nil {
@@ -234,8 +235,8 @@ m = macro(implementation = _m, attrs = {"deps": attr.label_list(mandatory = True
 		t.Fatal(err)
 	}
 	s := &sink{}
-	thread := &starlark.Thread{Name: "BUILD"}
-	bzl.Attach(thread, &bzl.Context{Package: label.Package{Path: "pkg"}, Scope: bzl.Scope{Package: label.Package{Path: "pkg"}}, Sink: s})
+	thread, done := bzl.NewThread(t.Context(), "BUILD", diag.Position{}, nil, &bzl.Context{Package: label.Package{Path: "pkg"}, Scope: bzl.Scope{Package: label.Package{Path: "pkg"}}, Sink: s})
+	defer done()
 	kwargs := []starlark.Tuple{
 		{starlark.String("name"), starlark.String("n")}, {starlark.String("tags"), starlark.NewList(nil)},
 		{starlark.String("deps"), starlark.NewList([]starlark.Value{starlark.String(":d")})},

@@ -67,7 +67,7 @@ func (e Env) rule(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tu
 	if buildSetting != nil && buildSetting != starlark.None {
 		b, ok := buildSetting.(*buildSettingValue)
 		if !ok {
-			return nil, fmt.Errorf("rule: build_setting: expected config.string() or one of its siblings, got %s", describe(buildSetting))
+			return nil, fmt.Errorf("rule: build_setting: expected config.string() or one of its siblings, got %s", Describe(buildSetting))
 		}
 		r.BuildSetting = &b.setting
 		base["build_setting_default"] = b.defaultAttr()
@@ -85,7 +85,7 @@ func (e Env) labels(what string, v starlark.Value) ([]label.Label, error) {
 	}
 	elems, ok := sequence(v)
 	if !ok {
-		return nil, fmt.Errorf("%s: expected a list of labels, got %s", what, describe(v))
+		return nil, fmt.Errorf("%s: expected a list of labels, got %s", what, Describe(v))
 	}
 	var out []label.Label
 	for _, el := range elems {
@@ -104,7 +104,7 @@ func (e Env) toolchainRefs(v starlark.Value) ([]ToolchainRef, error) {
 	}
 	elems, ok := sequence(v)
 	if !ok {
-		return nil, fmt.Errorf("toolchains: expected a list of toolchain types, got %s", describe(v))
+		return nil, fmt.Errorf("toolchains: expected a list of toolchain types, got %s", Describe(v))
 	}
 	var out []ToolchainRef
 	for _, el := range elems {
@@ -140,7 +140,7 @@ func execGroupsOf(d *starlark.Dict) (map[string]*ExecGroup, error) {
 	for _, item := range d.Items() {
 		g, ok := item[1].(*execGroupValue)
 		if !ok {
-			return nil, fmt.Errorf("exec_groups: expected exec_group(), got %s", describe(item[1]))
+			return nil, fmt.Errorf("exec_groups: expected exec_group(), got %s", Describe(item[1]))
 		}
 		out[Str(item[0])] = &g.ExecGroup
 	}

@@ -39,5 +39,5 @@ func (s Scope) ToLabel(v starlark.Value) (label.Label, error) {
 	case starlark.String:
 		return s.Label(string(v))
 	}
-	return label.Label{}, fmt.Errorf("expected a label, got %s", describe(v))
+	return label.Label{}, fmt.Errorf("expected a label, got %s", Describe(v))
 }

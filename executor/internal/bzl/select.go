@@ -86,6 +86,9 @@ func (s *Select) Binary(op syntax.Token, y starlark.Value, side starlark.Side) (
 	if side == starlark.Right {
 		a, b = b, a
 	}
+	if n := len(a) + len(b); n > maxParts {
+		return nil, fmt.Errorf("a concatenation of %d select()s and values is too long: at most %d are made", n, maxParts)
+	}
 	return &Select{Parts: append(append([]SelectPart(nil), a...), b...)}, nil
 }
 
@@ -103,7 +106,7 @@ func selectFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 		switch item[0].(type) {
 		case starlark.String, Label:
 		default:
-			return nil, fmt.Errorf("select: keys are labels of conditions, got %s", describe(item[0]))
+			return nil, fmt.Errorf("select: keys are labels of conditions, got %s", Describe(item[0]))
 		}
 		part.Branches = append(part.Branches, Branch{Raw: item[0], Value: item[1]})
 	}

@@ -21,6 +21,11 @@ func failFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs
 	if err := starlark.UnpackArgs("fail", nil, kwargs, "msg?", &msg, "attr?", &attr, "sep?", &sep, "stack_trace?", &stack); err != nil {
 		return nil, err
 	}
+	for _, v := range append(starlark.Tuple{msg, attr}, args...) {
+		if err := printable(v); err != nil {
+			return nil, fmt.Errorf("fail: %w", err)
+		}
+	}
 	var parts []string
 	if msg != nil && msg != starlark.None {
 		parts = append(parts, Str(msg))
@@ -36,10 +41,13 @@ func failFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs
 }
 
 // enumerateFn is enumerate() that takes start by name.
-func enumerateFn(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func enumerateFn(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var list starlark.Iterable
 	start := 0
 	if err := starlark.UnpackArgs("enumerate", args, kwargs, "list", &list, "start?", &start); err != nil {
+		return nil, err
+	}
+	if err := notTooLong(thread, "enumerate", list); err != nil {
 		return nil, err
 	}
 	var out []starlark.Value

@@ -54,6 +54,5 @@ func analysisTestTransition(_ *starlark.Thread, _ *starlark.Builtin, args starla
 	if err := starlark.UnpackArgs("analysis_test_transition", args, kwargs, "settings", &t.Settings); err != nil {
 		return nil, err
 	}
-	t.Settings.Freeze()
-	return t, nil
+	return t, Freeze(t.Settings)
 }

@@ -14,10 +14,13 @@ func pointerHash(p any) uint32 {
 	return h.Sum32()
 }
 
-// describe says what a value is, for "expected X, got ...".
-func describe(v starlark.Value) string {
+// Describe says what a value is, for "expected X, got ...".
+func Describe(v starlark.Value) string {
 	if v == nil {
 		return "nothing"
+	}
+	if printable(v) != nil {
+		return "a " + v.Type() + " that is nested too deep to be shown"
 	}
 	text := v.String()
 	if len(text) > 60 {

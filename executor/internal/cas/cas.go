@@ -70,6 +70,8 @@ type verifier struct {
 	h    *digest.Hasher
 	n    int64
 	err  error
+
+	corrupt func() // called once where the bytes are wrong; may be nil
 }
 
 func (v *verifier) Read(p []byte) (int, error) {
@@ -82,6 +84,9 @@ func (v *verifier) Read(p []byte) (int, error) {
 	if v.n > v.want.Size || err == io.EOF && v.h.Digest() != v.want {
 		err = fmt.Errorf("blob %s: %w", v.want, ErrCorrupt)
 		n = 0
+		if v.corrupt != nil {
+			v.corrupt()
+		}
 	}
 	v.err = err
 	return n, err

@@ -13,10 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/cas/castest"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/fsx"
+	"gorules/executor/internal/lease"
 )
 
 func TestMemory(t *testing.T) {
@@ -70,12 +73,12 @@ func TestDiskAnomalies(t *testing.T) {
 		}
 	}
 	damage := map[string]func(t *testing.T, p string){
-		"flipped byte": flip,
-		"truncated":    func(t *testing.T, p string) { must(t, os.Truncate(p, 10)) },
-		"emptied":      func(t *testing.T, p string) { must(t, os.Truncate(p, 0)) },
-		"longer":       func(t *testing.T, p string) { must(t, os.Truncate(p, 1<<20)) },
-		"mode":         func(t *testing.T, p string) { must(t, os.Chmod(p, 0o666)) },
-		"removed":      func(t *testing.T, p string) { must(t, os.Remove(p)) },
+		"flipped byte":  flip,
+		"truncated":     func(t *testing.T, p string) { must(t, os.Truncate(p, 10)) },
+		"emptied":       func(t *testing.T, p string) { must(t, os.Truncate(p, 0)) },
+		"longer":        func(t *testing.T, p string) { must(t, os.Truncate(p, 1<<20)) },
+		"mode and byte": func(t *testing.T, p string) { flip(t, p); must(t, os.Chmod(p, 0)) },
+		"removed":       func(t *testing.T, p string) { must(t, os.Remove(p)) },
 		"directory": func(t *testing.T, p string) {
 			must(t, os.Remove(p))
 			must(t, os.MkdirAll(filepath.Join(p, "x"), 0o755))
@@ -112,43 +115,10 @@ func TestDiskAnomalies(t *testing.T) {
 				if b, err := cas.ReadAll(ctx, s, d); err != nil || !bytes.Equal(b, blob) {
 					t.Errorf("after Put: %d bytes, %v", len(b), err)
 				}
+				if left, _ := filepath.Glob(filepath.Join(root, "store/damaged/*")); len(left) != 1 && name != "removed" {
+					t.Errorf("set aside: %v, want one", left)
+				}
 			})
-		}
-	}
-}
-
-// A file with the right stat and wrong bytes, as a power loss can leave it, is
-// found when it is older than this boot, and always in a shared store.
-func TestDiskTornFile(t *testing.T) {
-	ctx := context.Background()
-	blob := []byte("right bytes")
-	d := digest.Of(blob)
-	for _, shared := range []bool{false, true} {
-		root := t.TempDir()
-		s := open(t, root, shared)
-		if err := s.Put(ctx, d, bytes.NewReader(blob)); err != nil {
-			t.Fatal(err)
-		}
-		p := blobFile(t, root)
-		if err := os.WriteFile(p, []byte("wrong bytes"), 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(p, fsx.Stamp, fsx.Stamp); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond) // ctime is as coarse as the kernel's tick
-		if err := os.WriteFile(filepath.Join(root, "store/boot"), []byte("an earlier boot"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		s = open(t, root, shared)
-		if m, _ := s.Missing(ctx, []digest.Digest{d}); len(m) != 1 {
-			t.Errorf("shared %v: a torn file passes for the blob", shared)
-		}
-		if err := s.Put(ctx, d, bytes.NewReader(blob)); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := cas.ReadAll(ctx, s, d); err != nil || !bytes.Equal(b, blob) {
-			t.Errorf("shared %v: after Put: %q, %v", shared, b, err)
 		}
 	}
 }
@@ -209,8 +179,12 @@ func TestOpenDiskErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("of another user", foreign, false, "belongs to user 12345")
+		check("shared by nobody", foreign, true, "who shares it with nobody")
+		if err := os.Chmod(foreign, 0o777); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := cas.OpenDisk(foreign, cas.DiskOptions{Shared: true}); err != nil {
-			t.Errorf("shared: %v", err)
+			t.Errorf("open to everybody: %v", err)
 		}
 	} else {
 		ro := filepath.Join(dir, "ro")
@@ -384,4 +358,99 @@ func TestLinkWhileStored(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+}
+
+// Uses are noted for who collects, at most once an hour, and leave what actions
+// see as it was.
+func TestUseIsNoted(t *testing.T) {
+	ctx := context.Background()
+	s, err := cas.OpenDisk(t.TempDir(), cas.DiskOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := cas.PutBytes(ctx, s, []byte("content"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := filepath.Join(s.Root(), "cas", d.Hex()[:2], d.Hex())
+	for name, use := range map[string]func() error{
+		"missing": func() error { _, err := s.Missing(ctx, []digest.Digest{d}); return err },
+		"path":    func() error { _, err := s.Path(ctx, d, false); return err },
+		"get":     func() error { _, err := cas.ReadAll(ctx, s, d); return err },
+	} {
+		for age, noted := range map[time.Duration]bool{2 * time.Hour: true, 10 * time.Minute: false} {
+			was := time.Now().Add(-age)
+			if err := os.Chtimes(p, was, fsx.Stamp); err != nil {
+				t.Fatal(err)
+			}
+			if err := use(); err != nil {
+				t.Fatal(err)
+			}
+			var st unix.Stat_t
+			if err := unix.Stat(p, &st); err != nil {
+				t.Fatal(err)
+			}
+			now := time.Since(time.Unix(0, fsx.Used(&st))) < time.Minute
+			if name == "get" && !noted {
+				continue // the kernel notes that it was read, since a test cannot set the change time
+			}
+			if now != noted || st.Mtim.Nano() != fsx.Stamp.UnixNano() {
+				t.Errorf("%s of a blob used %v ago: noted %v; its modification time is %v", name, age, now, time.Unix(st.Mtim.Unix()))
+			}
+		}
+	}
+	// A bad file is not made young, whatever asks for it.
+	if err := os.WriteFile(p, []byte("CONTENT"), 0); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(p, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cas.ReadAll(ctx, s, d); err == nil {
+		t.Error("a bad blob was read")
+	}
+	if info, err := os.Stat(p); err != nil || !info.ModTime().Equal(old) {
+		t.Errorf("a bad file was touched: %v %v", info.ModTime(), err)
+	}
+}
+
+// Whatever is asked for is pinned before it is looked for.
+func TestHold(t *testing.T) {
+	ctx := context.Background()
+	uses := map[string]func(s *cas.Disk, d digest.Digest){
+		"missing": func(s *cas.Disk, d digest.Digest) { _, _ = s.Missing(ctx, []digest.Digest{d}) },
+		"path":    func(s *cas.Disk, d digest.Digest) { _, _ = s.Path(ctx, d, true) },
+		"get":     func(s *cas.Disk, d digest.Digest) { _, _ = s.Get(ctx, d) },
+		"put":     func(s *cas.Disk, d digest.Digest) { _ = s.Put(ctx, d, strings.NewReader("x")) },
+		"file":    func(s *cas.Disk, d digest.Digest) { _ = s.PutFile(ctx, d, strings.NewReader("x"), true) },
+		"add":     func(s *cas.Disk, d digest.Digest) { _, _ = s.Add(ctx, strings.NewReader("x"), true) },
+	}
+	for name, use := range uses {
+		dir := t.TempDir()
+		s, err := cas.OpenDisk(dir, cas.DiskOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := lease.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Hold(l)
+		d := digest.Of([]byte("x"))
+		use(s, d)
+		c, err := lease.Collect(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Shut(func(pinned func(lease.Name) bool) error {
+			if !pinned(cas.Pinned(d)) {
+				t.Errorf("%s pins nothing", name)
+			}
+			return nil
+		})
+		if err = errors.Join(err, c.Close(), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/analysis"
@@ -61,6 +62,10 @@ type Target struct {
 	// TestAction declares the one action of a test that has an executable.
 	TestAction func() (*analysis.Test, error)
 
+	// Whole is set where the default outputs are wanted, and so all that the
+	// program needs to be run.
+	Whole bool
+
 	// What `run` starts, if it can be started, and the arguments that it always has.
 	Executable *action.Artifact
 	Args       []string
@@ -82,8 +87,9 @@ func (e *NotAnalyzed) Unwrap() error { return e.Err }
 // A Front finds targets. Errors of the user's files are lists: with KeepGoing
 // there may be several beside what could be found.
 type Front interface {
-	// Expand turns patterns into targets.
-	Expand(ctx context.Context, patterns []label.Pattern, verb Verb, testsOnly bool) ([]label.Label, []error)
+	// Expand turns patterns into targets. What is lost was asked for too, and is
+	// none of the targets because of an error.
+	Expand(ctx context.Context, patterns []label.Pattern, verb Verb, testsOnly bool) (labels, lost []label.Label, errs []error)
 
 	// Analyze configures targets, in the order in which BUILD files have them. With
 	// KeepGoing its errors are NotAnalyzed, in the order of labels.
@@ -93,6 +99,9 @@ type Front interface {
 	// not have it any more.
 	Gone(ctx context.Context, name string) bool
 
+	// Loaded reports whether the package of a target was.
+	Loaded(l label.Label) bool
+
 	// Facts are the source.Facts of what was read.
 	Facts() []byte
 }
@@ -100,20 +109,32 @@ type Front interface {
 // A Command is one request at work, with its parts.
 type Command struct {
 	Request
-	Key   string // of the state that it leaves behind
-	Begin time.Time
-	Sink  event.Sink
+	Key       string // of the state that it leaves behind
+	KeepGoing bool
+	Begin     time.Time
+	Sink      event.Sink
 
 	// Report shows an error of the user's files.
 	Report func(err error)
+
+	// Position says where the user declared a target; zero if that is not known.
+	Position func(ctx context.Context, l label.Label) diag.Position
 
 	Front    Front
 	Narrator *narrate.Narrator
 	Layout   *layout.Layout
 	Memory   *resume.Memory
 
-	// Graph is schedule.Run with everything but the goals.
-	Graph func(ctx context.Context, goals []schedule.Goal, w schedule.Watcher) (*schedule.Report, error)
+	// Graph is schedule.Run with everything but the goals, and who is told of them.
+	Graph func(ctx context.Context, goals []schedule.Goal, w schedule.Watcher, outdated func(*action.Spec)) (*schedule.Report, error)
+
+	// Close ends what runs actions: helpers of the sandbox, and the removal of what
+	// actions left. It may be called again.
+	Close func()
+
+	// Advise says what to do about an error of the machine; "" if there is nothing
+	// to say.
+	Advise func(err error) string
 
 	// Text reads a file's content.
 	Text func(ctx context.Context, c action.Content) ([]byte, error)
@@ -121,9 +142,10 @@ type Command struct {
 	// OutputFacts are the facts of files that were laid out.
 	OutputFacts func(paths []string) ([]byte, error)
 
-	// WriteLog writes the execution log; nil if none is wanted.
-	WriteLog func(story *narrate.Story) error
+	// Log writes the execution log, also of what was broken off; nil if none is wanted.
+	Log func(story *narrate.Story)
 
+	found, lost []label.Label // what the patterns stand for
 	wanted      []*wanted
 	notAnalyzed []label.Label // targets that were found, but could not be configured
 	problems    int           // targets and packages that could not be loaded or analysed
@@ -134,40 +156,65 @@ type wanted struct {
 	*Target
 	files  []*action.Artifact
 	judged bool           // as a test
+	passed bool           // over, by a filter
+	told   bool           // what became of it, although the command was broken off
 	single *analysis.Test // of a test with an executable
+	whole  bool           // with the program and its runfiles
+}
+
+// needs calls f for what the program and its runfiles are made of, where they
+// are wanted.
+func (w *wanted) needs(f func(*action.Artifact)) {
+	if !w.whole {
+		return
+	}
+	f(w.Executable)
+	w.Runfiles.Each(func(in action.Input) bool {
+		f(in.Artifact)
+		return true
+	})
 }
 
 // Execute does what was asked. The program is what `run` starts.
 func (c *Command) Execute(ctx context.Context) (*resume.Program, error) {
 	if err := c.choose(ctx); err != nil {
+		c.forgetUnjudged(err)
 		return nil, err
 	}
+	c.forgetUnjudged(nil)
 	warning, err := c.Layout.Links()
 	if err != nil {
-		return nil, exit.OfMachine("%w", err)
+		err = exit.OfMachine("%w", err)
+		c.forgetUnjudged(err)
+		return nil, err
 	}
 	if warning != "" {
 		c.Sink(event.Diagnostic{Severity: event.Warning, Text: warning})
 	}
 	c.Sink(event.Phase{Text: "Running"})
-	report, runErr := c.Graph(ctx, c.goals(), c.Narrator)
+	report, runErr := c.Graph(ctx, c.goals(), c.Narrator, c.outdated())
 	story, err := c.Narrator.Close()
+	if c.Log != nil {
+		c.Log(story)
+	}
 	if err = errors.Join(runErr, err); err != nil {
-		return nil, c.brokenOff(ctx, err)
+		return nil, c.brokenOff(ctx, err, report, story)
 	}
 	results, err := c.results(ctx, report, story)
 	if err != nil {
 		return nil, c.classified(ctx, err)
 	}
 	end := c.ending(results, report)
-	c.tell(results, story)
 	var program *resume.Program
 	if c.Verb == Run && end == nil {
 		if program, err = c.program(ctx, report); err != nil {
 			return nil, c.classified(ctx, err)
 		}
 	}
+	// Whoever reads the last line may take the command for over.
+	c.Close()
 	c.remember(ctx, results, story, program, end)
+	c.tell(results, story)
 	if end != nil {
 		return nil, end
 	}
@@ -177,7 +224,8 @@ func (c *Command) Execute(ctx context.Context) (*resume.Program, error) {
 // choose finds the targets and what is wanted of each.
 func (c *Command) choose(ctx context.Context) error {
 	c.Sink(event.Phase{Text: "Loading"})
-	labels, errs := c.Front.Expand(ctx, c.Patterns, c.Verb, c.TestsOnly)
+	labels, lost, errs := c.Front.Expand(ctx, c.Patterns, c.Verb, c.TestsOnly)
+	c.found, c.lost = labels, lost
 	if len(labels) == 0 && len(errs) > 0 {
 		return c.reported(ctx, errs)
 	}
@@ -195,9 +243,12 @@ func (c *Command) choose(ctx context.Context) error {
 	}
 	tests := 0
 	for _, t := range targets {
-		w := &wanted{Target: t, files: t.Files}
+		w := &wanted{Target: t, files: t.Files, whole: t.Executable != nil && (t.Whole || c.Verb == Run)}
 		c.wanted = append(c.wanted, w)
-		if c.Verb != Test || !t.Test || !c.selected(t) {
+		if c.Verb != Test || !t.Test {
+			continue
+		}
+		if w.passed = !c.selected(t); w.passed {
 			continue
 		}
 		tests++
@@ -205,11 +256,15 @@ func (c *Command) choose(ctx context.Context) error {
 			continue // there is nothing to run
 		}
 		// A test's verdict says all; its programs are built by it.
-		w.files, w.judged = nil, true
+		w.files, w.judged, w.whole = nil, true, false
 		if t.Verdict == nil {
 			var err error
 			if w.single, err = t.TestAction(); err != nil {
-				return c.reported(ctx, []error{err})
+				if !c.KeepGoing {
+					return c.reported(ctx, []error{err})
+				}
+				c.wanted = c.wanted[:len(c.wanted)-1]
+				c.notAnalyzed, errs = append(c.notAnalyzed, t.Label), append(errs, err)
 			}
 		}
 	}
@@ -288,13 +343,7 @@ func (c *Command) goals() []schedule.Goal {
 		case w.judged:
 			goals = append(goals, schedule.Goal{Plan: w.Verdict})
 		}
-		if c.Verb == Run {
-			goals = append(goals, schedule.Goal{Artifact: w.Executable})
-			w.Runfiles.Each(func(in action.Input) bool {
-				goals = append(goals, schedule.Goal{Artifact: in.Artifact})
-				return true
-			})
-		}
+		w.needs(func(a *action.Artifact) { goals = append(goals, schedule.Goal{Artifact: a}) })
 	}
 	return goals
 }
@@ -313,7 +362,7 @@ func (c *Command) program(ctx context.Context, r *schedule.Report) (*resume.Prog
 	}
 	own, err := w.Env()
 	if err != nil {
-		return nil, err
+		return nil, c.reported(ctx, []error{err})
 	}
 	p := &resume.Program{Argv: append([]string{exe}, w.Args...), Env: []string{"RUNFILES_DIR=" + runfiles}, Dir: runfiles + "/_main"}
 	for name, value := range own {
@@ -327,23 +376,20 @@ func (c *Command) program(ctx context.Context, r *schedule.Report) (*resume.Prog
 // that is a warning: the results are there.
 func (c *Command) remember(ctx context.Context, results []*result, story *narrate.Story, program *resume.Program, end *exit.Error) {
 	err := errors.Join(c.Memory.Remember(story.Entries), c.forgetGone(ctx), c.Layout.Close())
-	if c.WriteLog != nil {
-		err = errors.Join(err, c.WriteLog(story))
-	}
 	// Only what ended as it would end again can be shown again.
-	if c.problems > 0 || story.Local || end != nil && end.Kind != exit.TestsFailed {
+	if c.problems > 0 || story.Once || end != nil && end.Kind != exit.TestsFailed {
 		err = errors.Join(err, c.Memory.Forget(c.Key))
 	} else {
 		err = errors.Join(err, c.save(results, story, program, end))
 	}
 	if err != nil {
-		c.Sink(event.Diagnostic{Severity: event.Warning, Text: fmt.Sprintf("the next command starts from nothing: %v", err)})
+		c.Sink(event.Diagnostic{Severity: event.Warning, Text: fmt.Sprintf("the next command starts from nothing: %v", err), Hint: c.Advise(err)})
 	}
 }
 
 // forgetGone removes the results of targets that BUILD files do not have any more.
 func (c *Command) forgetGone(ctx context.Context) error {
-	return c.Layout.Forget(func(name string) bool { return c.Front.Gone(ctx, name) })
+	return c.Layout.Forget(func(_ layout.Kind, name string) bool { return c.Front.Gone(ctx, name) })
 }
 
 func (c *Command) save(results []*result, story *narrate.Story, program *resume.Program, end *exit.Error) error {

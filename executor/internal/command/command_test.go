@@ -53,12 +53,12 @@ func newWorld(t *testing.T, targets ...*command.Target) *world {
 
 // Front.
 
-func (w *world) Expand(context.Context, []label.Pattern, command.Verb, bool) ([]label.Label, []error) {
+func (w *world) Expand(context.Context, []label.Pattern, command.Verb, bool) (labels, lost []label.Label, errs []error) {
 	var out []label.Label
 	for _, t := range w.targets {
 		out = append(out, t.Label)
 	}
-	return out, nil
+	return out, nil, nil
 }
 
 func (w *world) Analyze(context.Context, []label.Label) ([]*command.Target, []error) {
@@ -66,6 +66,8 @@ func (w *world) Analyze(context.Context, []label.Label) ([]*command.Target, []er
 }
 
 func (w *world) Gone(_ context.Context, name string) bool { return strings.Contains(name, "gone") }
+
+func (w *world) Loaded(label.Label) bool { return true }
 
 func (w *world) Facts() []byte { return []byte{0} }
 
@@ -201,14 +203,17 @@ func (w *world) execute(r command.Request) (exit.Kind, *resume.Program) {
 		return digest.Of(b), err
 	}})
 	c := &command.Command{
+		Close:   func() {},
 		Request: r, Key: "key", Begin: time.Now(), Sink: sink, Report: func(err error) { w.told = append(w.told, err) },
-		Front: w, Layout: l, Text: w.Text, OutputFacts: func([]string) ([]byte, error) { return []byte{0}, nil },
+		Advise:   func(error) string { return "" },
+		Position: func(context.Context, label.Label) diag.Position { return diag.Position{} },
+		Front:    w, Layout: l, Text: w.Text, OutputFacts: func([]string) ([]byte, error) { return []byte{0}, nil },
 		Memory: w.memory(),
 		Narrator: narrate.New(w.Context(), narrate.Options{Sink: sink, Jobs: 2, Report: func(error) {}, Shown: l.Shown,
-			Read:     func(ctx context.Context, d digest.Digest) ([]byte, error) { return cas.ReadAll(ctx, w.store, d) },
+			Open:     w.store.Get,
 			Position: func(context.Context, label.Label) diag.Position { return diag.Position{} }}),
-		Graph: func(ctx context.Context, goals []schedule.Goal, watcher schedule.Watcher) (*schedule.Report, error) {
-			return schedule.Run(ctx, goals, schedule.Options{Jobs: 2, KeepGoing: w.keep, Worker: w, Watcher: watcher,
+		Graph: func(ctx context.Context, goals []schedule.Goal, watcher schedule.Watcher, outdated func(*action.Spec)) (*schedule.Report, error) {
+			return schedule.Run(ctx, goals, schedule.Options{Jobs: 2, KeepGoing: w.keep, Worker: w, Watcher: watcher, Outdated: outdated,
 				Fatal: func(error) bool { return true }})
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gorules/executor/event"
+	"gorules/executor/internal/action"
 	"gorules/executor/internal/bug"
 	"gorules/executor/internal/exit"
 	"gorules/executor/internal/layout"
@@ -95,17 +96,69 @@ func (c *Command) tell(results []*result, story *narrate.Story) {
 	c.Sink(f)
 }
 
-// brokenOff ends a command whose graph a tool's error, or the user, broke off.
-// No verdict of an earlier command is left to be taken for this one's.
-func (c *Command) brokenOff(ctx context.Context, cause error) error {
+// brokenOff ends a command whose graph a tool's error, or the user, broke off. No
+// verdict of an earlier command is left to be taken for this one's, and the user
+// learns what had failed until then.
+func (c *Command) brokenOff(ctx context.Context, cause error, report *schedule.Report, story *narrate.Story) error {
+	end := c.classified(ctx, cause)
+	if e, ok := end.(*exit.Error); ok && e.Kind == exit.Interrupted {
+		c.failedSoFar(context.WithoutCancel(ctx), report, story)
+	}
 	for _, w := range c.wanted {
-		if w.judged && c.Layout.Target(w.Label, layout.Results).Done() != nil {
+		if w.judged && !w.told && c.Layout.Target(w.Label, layout.Results).Done() != nil {
 			break // what broke the command off also keeps it from tidying
 		}
 	}
 	// Without these the next command only does more than it need.
 	_, _ = c.Layout.Close(), c.Memory.Forget(c.Key)
-	return c.classified(ctx, cause)
+	return end
+}
+
+// failedSoFar tells which targets of a command that the user ended had failed, a
+// line each; what they said is in their logs, or was shown.
+func (c *Command) failedSoFar(ctx context.Context, report *schedule.Report, story *narrate.Story) {
+	for _, w := range c.wanted {
+		if !c.known(w, report) {
+			continue
+		}
+		res, err := c.result(ctx, w, report, story)
+		if err != nil {
+			continue // the results of the test go
+		}
+		w.told = true
+		if n := count([]*result{res}); n.failed > 0 {
+			res.done.Text = ""
+			c.Sink(res.done)
+		}
+	}
+	for _, l := range c.notAnalyzed {
+		c.Sink(event.TargetDone{Target: l, Status: event.NotAnalyzed})
+	}
+	c.Sink(event.BrokenOff{})
+}
+
+// known reports whether w was judged although the command was broken off, or
+// could not be built: the rest need not be laid out.
+func (c *Command) known(w *wanted, r *schedule.Report) bool {
+	var err error
+	switch {
+	case w.single != nil:
+		_, err = r.Content(w.single.ExitCode)
+	case w.judged:
+		_, err = r.Value(w.Verdict)
+	default:
+		failed := false
+		look := func(a *action.Artifact) {
+			_, err := r.Content(a)
+			failed = failed || err != nil && !isNotAttempted(err)
+		}
+		w.needs(look)
+		for _, f := range w.files {
+			look(f)
+		}
+		return failed
+	}
+	return err == nil || !isNotAttempted(err)
 }
 
 // classified gives an error that broke a command off its kind.

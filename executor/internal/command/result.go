@@ -10,6 +10,7 @@ import (
 	"gorules/executor/event"
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/analysis"
+	"gorules/executor/internal/bug"
 	"gorules/executor/internal/exit"
 	"gorules/executor/internal/layout"
 	"gorules/executor/internal/narrate"
@@ -33,27 +34,52 @@ const (
 func (c *Command) results(ctx context.Context, r *schedule.Report, story *narrate.Story) ([]*result, error) {
 	var out []*result
 	for _, w := range c.wanted {
-		res := &result{tests: noTests, done: event.TargetDone{Target: w.Label, Kind: w.Kind, Test: w.judged, Status: event.Built}}
-		var err error
-		switch {
-		case w.Incompatible != "":
-			res.done.Status, res.done.Summary = event.Skipped, w.Incompatible
-		case w.single != nil:
-			err = c.judgeSingle(ctx, w, res, r)
-		case w.judged:
-			err = c.judge(ctx, w, res, r)
-		default:
-			err = c.built(ctx, w, res, r)
-		}
+		res, err := c.result(ctx, w, r, story)
 		if err != nil {
 			return nil, err
-		}
-		if s := res.done.Status; w.judged && s != event.NotBuilt && s != event.NotAttempted {
-			res.done.Wall, res.done.Cached = story.TestTime(w.Label)
 		}
 		out = append(out, res)
 	}
 	return out, nil
+}
+
+// unfit makes a failure of one target of the error that its results cannot be at
+// their places. Another error it returns.
+func (c *Command) unfit(ctx context.Context, w *wanted, res *result, err error) error {
+	var unfit *layout.Unfit
+	if !errors.As(err, &unfit) {
+		return err
+	}
+	c.Sink(event.ActionFailed{Owner: w.Label, Progress: "Showing the results", Position: c.Position(ctx, w.Label), Reason: unfit.Error()})
+	res.done = event.TargetDone{Target: w.Label, Kind: w.Kind, Test: w.judged, Status: event.Failed}
+	if !w.judged {
+		return nil
+	}
+	res.done.Status = event.NotBuilt // the test may well have passed
+	return laidOut(c.Layout.Target(w.Label, layout.Results))
+}
+
+// result judges and lays out one target.
+func (c *Command) result(ctx context.Context, w *wanted, r *schedule.Report, story *narrate.Story) (*result, error) {
+	res := &result{tests: noTests, done: event.TargetDone{Target: w.Label, Kind: w.Kind, Test: w.judged, Status: event.Built}}
+	var err error
+	switch {
+	case w.Incompatible != "":
+		res.done.Status, res.done.Summary = event.Skipped, w.Incompatible
+	case w.single != nil:
+		err = c.judgeSingle(ctx, w, res, r)
+	case w.judged:
+		err = c.judge(ctx, w, res, r)
+	default:
+		err = c.built(ctx, w, res, r)
+	}
+	if err != nil {
+		return res, c.unfit(ctx, w, res, err)
+	}
+	if s := res.done.Status; w.judged && s != event.NotBuilt && s != event.NotAttempted {
+		res.done.Wall, res.done.Cached = story.TestTime(w.Label)
+	}
+	return res, nil
 }
 
 // absent is the status of what is not there for the given reason.
@@ -73,16 +99,31 @@ func isNotAttempted(err error) bool {
 	return ok
 }
 
-// built lays out the outputs of a target that is no test. Where one is missing,
-// those of an earlier command stay, as cargo and Bazel leave them.
+// built lays out the outputs of a target that is no test. What failed leaves no
+// older output in the place of the one that could not be made; what was not
+// attempted leaves all, since nothing is known of it.
 func (c *Command) built(ctx context.Context, w *wanted, res *result, r *schedule.Report) error {
 	t := c.Layout.Target(w.Label, layout.Outputs)
+	missing := func(err error) {
+		// A failure says more than that something was not attempted because of it.
+		if s := absent(w, err); res.done.Status == event.Built || s != event.NotAttempted {
+			res.done.Status = s
+		}
+	}
+	w.needs(func(a *action.Artifact) {
+		if _, err := r.Content(a); err != nil {
+			missing(err)
+		}
+	})
 	for _, f := range w.files {
 		content, err := r.Content(f)
 		if err != nil {
-			// A failure says more than that something was not attempted because of it.
-			if s := absent(w, err); res.done.Status == event.Built || s != event.NotAttempted {
-				res.done.Status = s
+			missing(err)
+			if isNotAttempted(err) {
+				continue
+			}
+			if err := t.Missing(f); err != nil {
+				return exit.OfMachine("%w", err)
 			}
 			continue
 		}
@@ -94,8 +135,12 @@ func (c *Command) built(ctx context.Context, w *wanted, res *result, r *schedule
 			res.done.Outputs = append(res.done.Outputs, p)
 		}
 	}
-	if res.done.Status != event.Built {
+	switch res.done.Status {
+	case event.Built:
+	case event.NotAttempted:
 		return nil
+	default:
+		return laidOut(t, c.Layout.Target(w.Label, layout.Program))
 	}
 	if w.Summary != nil {
 		if value, err := r.Value(w.Summary); err == nil {
@@ -111,10 +156,13 @@ func (c *Command) built(ctx context.Context, w *wanted, res *result, r *schedule
 	return laidOut(t)
 }
 
-// laidOut ends a target's layout: what it had before and has not now goes.
-func laidOut(t *layout.Target) error {
-	if err := t.Done(); err != nil {
-		return exit.OfMachine("%w", err)
+// laidOut ends the layout of a target's results: what it had before and has not
+// now goes.
+func laidOut(results ...*layout.Target) error {
+	for _, t := range results {
+		if err := t.Done(); err != nil {
+			return exit.OfMachine("%w", err)
+		}
 	}
 	return nil
 }
@@ -122,23 +170,21 @@ func laidOut(t *layout.Target) error {
 // judge asks the plan of a test what came of it. What was not judged has no
 // log, report or page: those of an earlier command go.
 func (c *Command) judge(ctx context.Context, w *wanted, res *result, r *schedule.Report) error {
-	t := c.Layout.Target(w.Label, layout.Results)
 	value, err := r.Value(w.Verdict)
 	if err != nil {
-		res.done.Status = absent(w, err)
-		return laidOut(t)
+		return c.unjudged(w, res, err)
 	}
 	v, err := analysis.ReadVerdict(value)
 	if err != nil {
-		return &exit.Error{Kind: exit.AnalysisFailed, Err: fmt.Errorf("%s: %w", w.Label, err)}
+		return &bug.Error{Value: fmt.Errorf("verdict of %s: %w", w.Label, err)}
 	}
 	contents := map[*action.Artifact]action.Content{}
 	for _, a := range v.Files() {
 		if contents[a], err = r.Content(a); err != nil {
-			res.done.Status = absent(w, err)
-			return laidOut(t)
+			return c.unjudged(w, res, err)
 		}
 	}
+	t := c.Layout.Target(w.Label, layout.Results)
 	d := &res.done
 	d.Status, d.Summary, d.Text, d.Notes = v.Status, v.Summary, v.Text, v.Notes
 	if v.Tests >= 0 {
@@ -166,17 +212,21 @@ func (c *Command) judge(ctx context.Context, w *wanted, res *result, r *schedule
 	return laidOut(t)
 }
 
+// unjudged ends a test without a verdict for the reason err.
+func (c *Command) unjudged(w *wanted, res *result, err error) error {
+	res.done.Status = absent(w, err)
+	return laidOut(c.Layout.Target(w.Label, layout.Results))
+}
+
 // judgeSingle is the verdict of one test program by its exit code.
 func (c *Command) judgeSingle(ctx context.Context, w *wanted, res *result, r *schedule.Report) error {
-	t := c.Layout.Target(w.Label, layout.Results)
 	code, err := r.Content(w.single.ExitCode)
 	var log action.Content
 	if err == nil {
 		log, err = r.Content(w.single.Log)
 	}
 	if err != nil {
-		res.done.Status = absent(w, err)
-		return laidOut(t)
+		return c.unjudged(w, res, err)
 	}
 	exitText, err := c.Text(ctx, code)
 	if err != nil {
@@ -190,6 +240,7 @@ func (c *Command) judgeSingle(ctx context.Context, w *wanted, res *result, r *sc
 	if err != nil {
 		return err
 	}
+	t := c.Layout.Target(w.Label, layout.Results)
 	d := &res.done
 	d.Status, res.tests = event.Passed, unknownTests
 	switch {

@@ -57,7 +57,8 @@ func expand(t *testing.T, s *front.Session, verb command.Verb, patterns ...strin
 		}
 		ps = append(ps, p)
 	}
-	return s.Expand(t.Context(), ps, verb, false)
+	labels, _, errs := s.Expand(t.Context(), ps, verb, false)
+	return labels, errs
 }
 
 func names(labels []label.Label) string {

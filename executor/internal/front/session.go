@@ -18,6 +18,7 @@ import (
 	"gorules/executor/event"
 	"gorules/executor/internal/analysis"
 	"gorules/executor/internal/bug"
+	"gorules/executor/internal/bzl"
 	"gorules/executor/internal/command"
 	"gorules/executor/internal/exit"
 	"gorules/executor/internal/loading"
@@ -34,12 +35,16 @@ type Options struct {
 	DiskCache string
 	Rules     fs.FS
 	Lockfile  string
+	Limits    repo.Limits // of downloads and archives
 	Jobs      int
 	KeepGoing bool
 	Sink      event.Sink
 
 	// Lock, where not nil, is held while a repository is fetched.
 	Lock func(ctx context.Context, repo string) (unlock func(), err error)
+
+	// LockFile, where not nil, is held while gorules.lock is written.
+	LockFile func(ctx context.Context) (unlock func(), err error)
 }
 
 // A Session is the front end of one command.
@@ -95,6 +100,7 @@ func Open(ctx context.Context, o Options, config analysis.Config, groups []strin
 		ExecutionPlatforms: platforms,
 		Config:             config,
 		Print:              o.print,
+		Guard:              bzl.GuardOf(ctx),
 	})
 	if err := s.Analyzer.CheckFlags(ctx); err != nil {
 		return nil, &exit.Error{Kind: exit.BadCommandLine, Err: err}
@@ -112,8 +118,10 @@ func (o Options) Repositories(sources *source.Snapshot) (*repo.Repositories, err
 		Builtins:   builtins,
 		Env:        Environ(),
 		Lockfile:   repo.LockfileMode(o.Lockfile),
+		Limits:     o.Limits,
 		Sources:    sources,
 		Lock:       o.Lock,
+		LockFile:   o.LockFile,
 		Sink:       o.Sink,
 		Print:      o.print,
 	})
@@ -160,17 +168,19 @@ func (s *Session) Close() {
 }
 
 // Expand implements command.Front.
-func (s *Session) Expand(ctx context.Context, patterns []label.Pattern, verb command.Verb, testsOnly bool) ([]label.Label, []error) {
+func (s *Session) Expand(ctx context.Context, patterns []label.Pattern, verb command.Verb, testsOnly bool) (labels, lost []label.Label, errs []error) {
 	x, err := s.Loader.Expand(ctx, patterns, loading.ExpandOptions{
 		KeepGoing: s.opt.KeepGoing, Tests: testsOnly, Suites: verb == command.Test, Manual: verb == command.Run})
+	if x != nil {
+		lost = x.Lost
+		for _, t := range x.Targets {
+			labels = append(labels, t.Label)
+		}
+	}
 	if err != nil {
-		return nil, []error{err}
+		return nil, append(labels, lost...), []error{err}
 	}
-	var labels []label.Label
-	for _, t := range x.Targets {
-		labels = append(labels, t.Label)
-	}
-	return labels, x.Errors
+	return labels, lost, x.Errors
 }
 
 // Analyze implements command.Front.
@@ -217,6 +227,12 @@ func (s *Session) Gone(ctx context.Context, name string) bool {
 	}
 	p, loaded := s.Loader.Loaded(l.Pkg())
 	return loaded && p.Targets[l.Name] == nil
+}
+
+// Loaded implements command.Front.
+func (s *Session) Loaded(l label.Label) bool {
+	_, ok := s.Loader.Loaded(l.Pkg())
+	return ok
 }
 
 // Facts implements command.Front.

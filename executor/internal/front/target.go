@@ -22,7 +22,8 @@ func (s *Session) targets(configured []*analysis.Configured) []*command.Target {
 		t := &command.Target{
 			Label: c.Label, Kind: c.Kind, Test: c.Target.IsTest(), Tags: c.Target.Tags(), Size: cmp.Or(size, "medium"),
 			Incompatible: c.Incompatible, Files: s.wantedFiles(c), Summary: c.Summary, Verdict: c.Verdict,
-			Args: c.Arguments, Runfiles: s.Analyzer.RunfilesAt("/", c.Runfiles), Env: c.RunEnvironment,
+			Whole: len(s.groups) == 0 || slices.Contains(s.groups, "default"),
+			Args:  c.Arguments, Runfiles: s.Analyzer.RunfilesAt("/", c.Runfiles), Env: c.RunEnvironment,
 			TestAction: func() (*analysis.Test, error) { return s.Analyzer.TestAction(c) },
 		}
 		if c.Executable != nil {

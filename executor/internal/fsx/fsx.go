@@ -1,13 +1,16 @@
 // Package fsx is the one seam through which the store, the action cache and
 // the staging of actions change the file system. Every call passes a [Hook]
 // first, so that a test can fail, or kill the process at, each of them in turn.
-// The package must never add behaviour of its own: no retries, no defaults.
+// The calls add no behaviour of their own: no retries, no defaults. What is odd
+// about a file or folder that gorules keeps is dealt with in one place, state.go.
 package fsx
 
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,6 +34,7 @@ const (
 	Mkdir   Op = "mkdir"
 	Remove  Op = "remove"
 	Times   Op = "utimes"
+	Chmod   Op = "chmod"
 	Open    Op = "open"
 	Sync    Op = "syncfs"
 )
@@ -41,10 +45,24 @@ type Hook func(op Op, path string) error
 // FS makes the calls. A nil *FS is the plain file system.
 type FS struct{ Hook Hook }
 
+// Plain is the file system without a hook.
+var Plain *FS
+
 // Stamp is the modification time of every file and directory that actions see:
 // 2000-01-01 UTC. It is constant so that it tells an action nothing, and late
 // enough for archive formats that begin in 1980.
 var Stamp = time.Unix(946684800, 0)
+
+// Unfit reports whether err says that no file can be at one path, as where a name
+// is too long, while others can be made as before.
+func Unfit(err error) bool {
+	for _, no := range []error{unix.ENAMETOOLONG, unix.ENOTDIR, unix.EISDIR, unix.ELOOP, unix.EEXIST} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
 
 func (f *FS) ask(op Op, path string) error {
 	if f == nil || f.Hook == nil {
@@ -110,6 +128,23 @@ func (f *File) Write(p []byte) (int, error) {
 	return f.f.Write(p)
 }
 
+// Skip passes the hook and leaves a hole of n bytes.
+func (f *File) Skip(n int64) error {
+	if err := f.fs.ask(Write, f.f.Name()); err != nil {
+		return err
+	}
+	_, err := f.f.Seek(n, io.SeekCurrent)
+	return err
+}
+
+// Truncate passes the hook and makes the file n bytes long.
+func (f *File) Truncate(n int64) error {
+	if err := f.fs.ask(Write, f.f.Name()); err != nil {
+		return err
+	}
+	return f.f.Truncate(n)
+}
+
 // Close passes the hook and closes.
 func (f *File) Close() error {
 	if err := f.fs.ask(Close, f.f.Name()); err != nil {
@@ -133,6 +168,14 @@ func (f *FS) Link(from, to string) error {
 		return err
 	}
 	return os.Link(from, to)
+}
+
+// Chmod sets the mode of p.
+func (f *FS) Chmod(p string, mode fs.FileMode) error {
+	if err := f.ask(Chmod, p); err != nil {
+		return err
+	}
+	return os.Chmod(p, mode)
 }
 
 // Symlink makes a symbolic link at p.
@@ -167,24 +210,6 @@ func (f *FS) Remove(p string) error {
 	return os.Remove(p)
 }
 
-// RemoveAll removes a tree, also one with directories that nobody may write.
-func (f *FS) RemoveAll(p string) error {
-	if err := f.ask(Remove, p); err != nil {
-		return err
-	}
-	err := os.RemoveAll(p)
-	if err == nil || !os.IsPermission(err) {
-		return err
-	}
-	filepath.WalkDir(p, func(q string, e fs.DirEntry, err error) error {
-		if e != nil && e.IsDir() {
-			os.Chmod(q, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(p)
-}
-
 // Times sets the modification and access time of p itself.
 func (f *FS) Times(p string, t time.Time) error {
 	if err := f.ask(Times, p); err != nil {
@@ -197,6 +222,39 @@ func (f *FS) Times(p string, t time.Time) error {
 	return nil
 }
 
+// Granularity is how old a note of a use may be before another use is noted.
+// The cost of that is a write of an inode, which should not happen to each file
+// of a build each time.
+const Granularity = time.Hour
+
+// Used tells, in nanoseconds, which use Use noted of a file last. It is the earlier
+// of access and change time: whoever reads the file (a backup, du in a folder)
+// moves the one, and whoever makes or removes a link to it the other.
+func Used(st *unix.Stat_t) int64 { return min(st.Atim.Nano(), st.Ctim.Nano()) }
+
+// Stale reports whether a use is to be noted anew.
+func Stale(st *unix.Stat_t) bool { return time.Since(time.Unix(0, Used(st))) > Granularity }
+
+// Use gives p the modification time Stamp, and the present as its access time.
+func (f *FS) Use(p string) error {
+	if err := f.ask(Times, p); err != nil {
+		return err
+	}
+	now, stamp := unix.NsecToTimespec(time.Now().UnixNano()), unix.NsecToTimespec(Stamp.UnixNano())
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{now, stamp}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "utimes", Path: p, Err: err}
+	}
+	return nil
+}
+
+// Touch is Use where the last use that st has of p is Stale.
+func (f *FS) Touch(p string, st *unix.Stat_t) error {
+	if !Stale(st) {
+		return nil
+	}
+	return f.Use(p)
+}
+
 // OpenFile opens p for reading, if it is a regular file: it follows no link at
 // p and waits for no FIFO.
 func (f *FS) OpenFile(p string) (*os.File, error) {
@@ -207,15 +265,7 @@ func (f *FS) OpenFile(p string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: p, Err: fmt.Errorf("not a regular file")}
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
+	return onlyRegular(file)
 }
 
 // Spread asks the file system to keep the folders made in dir apart on the

@@ -92,14 +92,11 @@ func New(b *action.Bound) *Entry {
 const wholeAbove = 16
 
 func files(dir string, t *tree.Tree, out []File) []File {
-	if t.Origin != "" && t.Files() >= wholeAbove {
-		return append(out, File{Path: dir, Digest: t.Digest(), Tree: true})
-	}
 	for _, en := range t.Entries() {
 		p := path.Join(dir, en.Name)
 		switch en.Kind {
 		case tree.Dir:
-			if len(en.Dir.Entries()) == 0 || isHost(p) && en.Dir.Files() >= wholeAbove {
+			if len(en.Dir.Entries()) == 0 || fixed(p) && en.Dir.Files() >= wholeAbove {
 				out = append(out, File{Path: p, Digest: en.Dir.Digest(), Tree: true})
 				continue
 			}
@@ -113,10 +110,11 @@ func files(dir string, t *tree.Tree, out []File) []File {
 	return out
 }
 
-// isHost tells the system's own folders, which hold toolchains.
-func isHost(p string) bool {
-	top, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
-	return slices.Contains([]string{"usr", "lib", "lib64", "bin", "etc", "rust"}, top)
+// fixed tells the folders whose content has a name and a version: the system's
+// own, which hold toolchains, and each vendored crate.
+func fixed(p string) bool {
+	top, below, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
+	return top == "vendor" && below != "" || slices.Contains([]string{"usr", "lib", "lib64", "bin", "etc", "rust"}, top)
 }
 
 // SetOutputs notes what the action made.

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -65,7 +64,7 @@ func WriteLog(w io.Writer, entries []*Entry) error {
 	enc.SetEscapeHTML(false)
 	for _, e := range entries {
 		if err := enc.Encode(toSpawn(e)); err != nil {
-			return fmt.Errorf("execution log: %w", err)
+			return err
 		}
 	}
 	return nil

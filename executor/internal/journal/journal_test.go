@@ -241,7 +241,7 @@ func TestExplainKnowsTheKey(t *testing.T) {
 		return b
 	}
 	old := journal.New(bind(func(*action.Spec, *content) {}))
-	one, err := tree.New([]tree.Entry{{Name: "f", File: of("1")}}, "")
+	one, err := tree.New([]tree.Entry{{Name: "f", File: of("1")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,12 +293,8 @@ func TestNewListsLargeFoldersWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := tree.New(slices.Clone(loose.Entries()), "/store/crate")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var b tree.Builder
-	for p, tr := range map[string]*tree.Tree{"/usr/lib": loose, "/vendor/serde": kept, "/w/src": loose} {
+	for p, tr := range map[string]*tree.Tree{"/usr/lib": loose, "/vendor/serde": loose, "/w/src": loose} {
 		if err := b.AddTree(p, tr); err != nil {
 			t.Fatal(err)
 		}

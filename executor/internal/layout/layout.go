@@ -13,11 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/tree"
 )
 
@@ -33,6 +35,18 @@ const binPrefix = "bazel-out/k8-fastbuild/bin/"
 // Shown replaces the places of outputs in an action's root by those that people know.
 func (l *Layout) Shown(text string) string {
 	return strings.ReplaceAll(text, action.Abs(binPrefix)+"/", l.shown[bin]+"/")
+}
+
+// Beside returns where on the host stands what would be at p in the root of an action
+// that declared it: an output that was laid out, a file of the workspace or one of the host.
+func (l *Layout) Beside(p string) string {
+	if rest, ok := strings.CutPrefix(p, action.Abs(binPrefix)+"/"); ok {
+		return filepath.Join(l.real(bin), rest)
+	}
+	if rest, ok := strings.CutPrefix(p, action.Workspace+"/"); ok {
+		return filepath.Join(l.opt.Workspace, rest)
+	}
+	return p
 }
 
 // Options of a Layout.
@@ -85,7 +99,7 @@ func (l *Layout) real(folder int) string { return filepath.Join(l.opt.Dir, folde
 // results are shown at their real places, and warning says so.
 func (l *Layout) Links() (warning string, err error) {
 	for i := range folders {
-		if err := os.MkdirAll(l.real(i), 0o755); err != nil {
+		if err := fsx.Plain.Folder(l.opt.Dir, folders[i], 0o755); err != nil {
 			return "", err
 		}
 		if l.opt.Prefix == NoLinks {
@@ -153,7 +167,9 @@ func (l *Layout) put(ctx context.Context, dst string, c action.Content) error {
 	if err := makeFolder(filepath.Dir(dst)); err != nil {
 		return err
 	}
-	tmp := dst + ".gorules-tmp"
+	// Beside the two folders, so that its name is never longer than dst's and is
+	// nobody's output. Of an earlier command only what was killed left it.
+	tmp := filepath.Join(l.opt.Dir, "new")
 	if err := errors.Join(os.RemoveAll(tmp), l.write(ctx, tmp, c)); err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
@@ -210,9 +226,13 @@ func (l *Layout) write(ctx context.Context, dst string, c action.Content) error 
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	buf := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buf)
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, r, buf[:])
 	return errors.Join(err, f.Close())
 }
+
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 func contentOf(e tree.Entry) action.Content {
 	return action.Content{File: e.File, Executable: e.Executable, Tree: e.Dir, Symlink: e.Target}

@@ -1,6 +1,7 @@
 package layout_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -107,7 +108,7 @@ func TestReplaced(t *testing.T) {
 		t.Errorf("after a run without a verdict: %s", got)
 	}
 	l = w.open("")
-	if err := l.Forget(func(name string) bool { return name == "//:b" }); err != nil {
+	if err := l.Forget(func(_ layout.Kind, name string) bool { return name == "//:b" }); err != nil {
 		t.Fatal(err)
 	}
 	w.close(l)
@@ -229,5 +230,34 @@ func TestLinks(t *testing.T) {
 	}
 	if _, err := w.open("").Links(); err == nil || !strings.Contains(err.Error(), "in the way") {
 		t.Errorf("a file of that name: %v", err)
+	}
+}
+
+// A name that is as long as a file system takes can be laid out; one that is too
+// long is an error of its own.
+func TestLongNames(t *testing.T) {
+	w := newWorld(t)
+	l := w.open("")
+	if _, err := l.Links(); err != nil {
+		t.Fatal(err)
+	}
+	w.lay(l, layout.Outputs, "longest", strings.Repeat("n", 255))
+	var unfit *layout.Unfit
+	_, err := l.Target(label.Label{Name: "longer"}, layout.Outputs).Output(t.Context(), out(strings.Repeat("n", 256)), w.file("x"))
+	if !errors.As(err, &unfit) || !strings.HasSuffix(err.Error(), ": file name too long") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestBeside(t *testing.T) {
+	w := newWorld(t)
+	l := w.open("")
+	for p, want := range map[string]string{
+		"/usr/bin/cc": "/usr/bin/cc", "/w/a/b": w.workspace + "/a/b", "/wide": "/wide",
+		"/w/bazel-out/k8-fastbuild/bin/a/b": w.dir + "/bin/a/b",
+	} {
+		if got := l.Beside(p); got != want {
+			t.Errorf("%s: %s, want %s", p, got, want)
+		}
 	}
 }

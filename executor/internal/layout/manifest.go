@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"gorules/executor/internal/source"
+	"gorules/executor/internal/fsx"
 )
 
 // A manifest says what each target laid out: by kind and label, paths relative to the
@@ -18,7 +18,7 @@ const manifestMagic = "gorules outputs 1\n"
 
 func readManifest(dir string) manifest {
 	m := manifest{}
-	body, ok := source.ReadChecked(filepath.Join(dir, "outputs"), manifestMagic)
+	body, ok := fsx.Plain.ReadChecked(filepath.Join(dir, "outputs"), manifestMagic)
 	if !ok || json.Unmarshal(body, &m) != nil {
 		return manifest{}
 	}
@@ -45,5 +45,5 @@ func (m manifest) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return source.WriteChecked(filepath.Join(dir, "outputs"), manifestMagic, body)
+	return fsx.Plain.WriteChecked(filepath.Join(dir, "outputs"), manifestMagic, body)
 }

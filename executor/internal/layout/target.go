@@ -2,15 +2,18 @@ package layout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
+	"gorules/executor/internal/fsx"
 	"gorules/executor/label"
 )
 
@@ -50,6 +53,22 @@ func (t *Target) Output(ctx context.Context, a *action.Artifact, c action.Conten
 	return t.lay(ctx, bin, rel, c)
 }
 
+// Missing says that a could not be made: what is in its place is an older one,
+// and goes, whichever targets laid it out.
+func (t *Target) Missing(a *action.Artifact) error {
+	rel, ok := strings.CutPrefix(a.Path, binPrefix)
+	if !ok {
+		return nil
+	}
+	for key, was := range t.l.manifest {
+		if i := slices.Index(was[bin], rel); i >= 0 {
+			was[bin] = slices.Delete(slices.Clone(was[bin]), i, i+1)
+			t.l.manifest.set(key, was)
+		}
+	}
+	return t.l.drop(bin, rel)
+}
+
 // Log puts a file called name into the test's folder of logs.
 func (t *Target) Log(ctx context.Context, name string, c action.Content) (string, error) {
 	return t.lay(ctx, logs, path.Join(repoDir(t.label.Repo), t.label.Package, t.label.Name, name), c)
@@ -72,10 +91,31 @@ func repoDir(repo string) string {
 	return "external/" + repo
 }
 
+// Unfit is the error of a result that cannot be at its place, while those of other
+// targets can be at theirs.
+type Unfit struct {
+	Shown string // how people call the place
+	Err   error
+}
+
+func (e *Unfit) Error() string {
+	var no syscall.Errno
+	if errors.As(e.Err, &no) { // without the path, which may be as long as it gets
+		return "writing " + e.Shown + ": " + no.Error()
+	}
+	return "writing " + e.Shown + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Unfit) Unwrap() error { return e.Err }
+
 func (t *Target) lay(ctx context.Context, folder int, rel string, c action.Content) (string, error) {
 	dst := filepath.Join(t.l.real(folder), filepath.FromSlash(rel))
 	shown := t.l.shown[folder] + "/" + rel
 	if err := t.l.put(ctx, dst, c); err != nil {
+		if fsx.Unfit(err) {
+			return "", &Unfit{shown, err}
+		}
 		return "", fmt.Errorf("writing %s: %w", shown, err)
 	}
 	t.now[folder] = append(t.now[folder], rel)
@@ -185,11 +225,10 @@ func (l *Layout) drop(folder int, rel string) error {
 	return nil
 }
 
-// Forget removes the results of targets that do not exist any more: those of
-// which gone says so.
-func (l *Layout) Forget(gone func(label string) bool) error {
+// Forget removes what was laid out for targets, as far as gone says so.
+func (l *Layout) Forget(gone func(k Kind, label string) bool) error {
 	for key, was := range l.manifest {
-		if _, name, _ := strings.Cut(key, " "); !gone(name) {
+		if kind, name, _ := strings.Cut(key, " "); !gone(Kind(kind), name) {
 			continue
 		}
 		delete(l.manifest, key)

@@ -71,8 +71,8 @@ func (l *Loader) loadPackage(ctx context.Context, id label.Package) (*Package, e
 	for _, text := range loads.order {
 		b.pkg.Modules = append(b.pkg.Modules, loads.modules[text])
 	}
-	thread, stop := l.thread(ctx, shown, &bzl.Context{Package: id, File: file, Scope: scope, Sink: b, Extra: b})
-	defer stop()
+	thread, done := l.thread(ctx, shown, &bzl.Context{Package: id, File: file, Scope: scope, Sink: b, Extra: b})
+	defer done()
 	thread.Load = loads.load
 	prog, err := Compile(f, predeclared)
 	if err != nil {
@@ -286,7 +286,7 @@ func stringList(what string, v starlark.Value) ([]string, error) {
 		if _, ok := v.(*bzl.Select); ok {
 			return fmt.Errorf("%s: a select() is not allowed here: files are found before the configuration is known", what)
 		}
-		return fmt.Errorf("%s: expected a list of strings, got %s (%s)", what, v, v.Type())
+		return fmt.Errorf("%s: expected a list of strings, got %s", what, bzl.Describe(v))
 	}
 	it, ok := v.(starlark.Iterable)
 	if _, isDict := v.(*starlark.Dict); !ok || isDict {

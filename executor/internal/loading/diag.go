@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
@@ -63,7 +64,7 @@ func evalError(eval *starlark.EvalError) *diag.Error {
 			frames = append(frames, f)
 		}
 	}
-	text, at := eval.Msg, diag.Position{}
+	text, at := strings.TrimPrefix(eval.Msg, "Starlark computation cancelled: "), diag.Position{}
 	slices.Reverse(frames)
 	for i, f := range frames {
 		if i == 0 {

@@ -39,11 +39,14 @@ type Expansion struct {
 	Wildcard map[label.Label]bool
 
 	Errors []error // with KeepGoing
+
+	// Lost are the tests that test suites name which could not be read as a whole.
+	Lost []label.Label
 }
 
 // Expand returns the targets that patterns stand for. A pattern that begins
 // with "-" takes away what those before it added. Repository names are those
-// of the main workspace.
+// of the main workspace. Beside an error there is what was found until then.
 func (l *Loader) Expand(ctx context.Context, patterns []label.Pattern, o ExpandOptions) (*Expansion, error) {
 	mapping, err := l.opts.Repos.Mapping(ctx, "")
 	if err != nil {
@@ -52,6 +55,15 @@ func (l *Loader) Expand(ctx context.Context, patterns []label.Pattern, o ExpandO
 	x := &Expansion{Wildcard: map[label.Label]bool{}}
 	found := map[label.Label]*Target{}
 	var order []label.Label
+	collect := func() *Expansion {
+		for _, lab := range order {
+			if t := found[lab]; t != nil {
+				x.Targets = append(x.Targets, t)
+				delete(found, lab)
+			}
+		}
+		return x
+	}
 	for _, p := range patterns {
 		if p.Package.Repo != "" && !strings.HasPrefix(strings.TrimPrefix(p.Text, "-"), "@@") {
 			p.Package.Repo = mapping(p.Package.Repo)
@@ -59,7 +71,7 @@ func (l *Loader) Expand(ctx context.Context, patterns []label.Pattern, o ExpandO
 		targets, err := l.expandOne(ctx, p, o, x)
 		if err != nil {
 			if !o.KeepGoing || ctx.Err() != nil {
-				return nil, err
+				return collect(), err
 			}
 			x.Errors = append(x.Errors, err)
 		}
@@ -78,13 +90,7 @@ func (l *Loader) Expand(ctx context.Context, patterns []label.Pattern, o ExpandO
 			found[t.Label] = t
 		}
 	}
-	for _, lab := range order {
-		if t := found[lab]; t != nil {
-			x.Targets = append(x.Targets, t)
-			delete(found, lab)
-		}
-	}
-	return x, nil
+	return collect(), nil
 }
 
 // expandOne reads one pattern. What it returns beside an error is still right.
@@ -104,6 +110,7 @@ func (l *Loader) expandOne(ctx context.Context, p label.Pattern, o ExpandOptions
 		case t.IsTestSuite():
 			more, suiteErr := l.Tests(ctx, t)
 			if suiteErr != nil {
+				l.lost(t, map[label.Label]bool{}, x)
 				if !o.KeepGoing {
 					return nil, suiteErr
 				}
@@ -173,15 +180,12 @@ func (l *Loader) below(ctx context.Context, p label.Pattern, o ExpandOptions, x 
 	if err != nil {
 		return nil, err
 	}
-	paths, err := l.packagesBelow(t, p.Package.Path)
-	var known *diag.Error
-	if errors.As(err, &known) {
-		return nil, err
+	paths, unlisted := l.packagesBelow(t, p.Package.Repo, p.Package.Path)
+	if len(unlisted) > 0 && !o.KeepGoing {
+		return nil, unlisted[0]
 	}
-	if err != nil {
-		return nil, fmt.Errorf("looking for packages below '%s': %w", p.Package, err)
-	}
-	if len(paths) == 0 {
+	x.Errors = append(x.Errors, unlisted...)
+	if len(paths) == 0 && len(unlisted) == 0 {
 		return nil, errorf("no targets found beneath '%s'", p.Package.Path).WithHint("no folder in it has a BUILD file: add one")
 	}
 	pkgs := make([]*Package, len(paths))
@@ -264,6 +268,22 @@ func (l *Loader) Tests(ctx context.Context, t *Target) ([]*Target, error) {
 	var out []*Target
 	err := l.tests(ctx, t, map[label.Label]bool{}, func(t *Target) { out = append(out, t) })
 	return out, err
+}
+
+// lost adds to x.Lost what the suite t names, as far as it is known.
+func (l *Loader) lost(t *Target, seen map[label.Label]bool, x *Expansion) {
+	for _, lab := range labelsIn(t.Attrs["tests"]) {
+		if seen[lab] {
+			continue
+		}
+		seen[lab] = true
+		p, loaded := l.Loaded(lab.Pkg())
+		if loaded && p.Targets[lab.Name] != nil && p.Targets[lab.Name].IsTestSuite() {
+			l.lost(p.Targets[lab.Name], seen, x)
+			continue
+		}
+		x.Lost = append(x.Lost, lab)
+	}
 }
 
 func (l *Loader) tests(ctx context.Context, t *Target, seen map[label.Label]bool, yield func(*Target)) error {

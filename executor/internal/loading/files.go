@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -19,6 +20,8 @@ var workspaceFileNames = [...]string{"WORKSPACE", "WORKSPACE.bazel", "MODULE.baz
 type tree struct {
 	fsys fs.FS
 	dirs sync.Map // path -> func() (*dir, error)
+
+	listed atomic.Uint64 // how many folders were
 
 	builds sync.Map // path -> func() (string, error): the BUILD file there
 
@@ -48,6 +51,7 @@ func (t *tree) stat(p string) (fs.FileInfo, error) { return fs.Stat(t.fsys, path
 func (t *tree) list(p string) (*dir, error) {
 	p = path.Clean(p)
 	once, _ := t.dirs.LoadOrStore(p, sync.OnceValues(func() (*dir, error) {
+		t.listed.Add(1)
 		entries, err := fs.ReadDir(t.fsys, p)
 		if err != nil {
 			return nil, err
@@ -62,11 +66,14 @@ func (t *tree) list(p string) (*dir, error) {
 }
 
 // buildFile returns the BUILD file of a listed folder, or "". A folder called
-// "build" is none on any file system, since names are compared exactly.
+// "build" is none on any file system, since names are compared exactly. What is
+// neither counts as one, so that reading it is an error, wherever it is met.
 func (t *tree) buildFile(p string, d *dir) string {
 	for _, name := range buildFileNames {
-		if e := d.names[name]; e != nil && t.kind(path.Join(p, name), e) == file {
-			return name
+		if e := d.names[name]; e != nil {
+			if k := t.kind(path.Join(p, name), e); k == file || k == odd {
+				return name
+			}
 		}
 	}
 	return ""
@@ -109,9 +116,10 @@ func (t *tree) probeBuildFile(pkg string) (string, error) {
 type entryKind int
 
 const (
-	missing entryKind = iota // a dangling link, or neither file nor folder
+	missing entryKind = iota // a dangling link
 	file
 	folder
+	odd // a FIFO, a socket, a device
 )
 
 // kind follows e, which stands at p.
@@ -135,7 +143,7 @@ func (t *tree) kind(p string, e fs.DirEntry) entryKind {
 			return file
 		}
 	}
-	return missing
+	return odd
 }
 
 // isAncestor reports whether the folder info, reached as p, is one of the

@@ -74,7 +74,7 @@ func (g *globber) walk(at string, segments []string) error {
 		if isMissing(err) {
 			return nil
 		}
-		return err
+		return fmt.Errorf("the folder '%s' cannot be listed: %w", abs, cause(err))
 	}
 	if at != "" && g.tree.buildFile(abs, d) != "" {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"gorules/executor/diag"
+	"gorules/executor/label"
 )
 
 // ignoreFile names the folders that no package and no glob reaches.
@@ -69,47 +70,45 @@ func (s *ignoreSet) skips(p string) bool {
 	return err == nil && d.names[p] != nil && d.names[p].Type()&fs.ModeSymlink != 0
 }
 
-// packagesBelow lists the packages in and under the folder root, sorted.
-func (l *Loader) packagesBelow(t *tree, root string) ([]string, error) {
+// packagesBelow lists the packages in and under the folder root, sorted, and says
+// where it could not look. A folder that cannot be listed hides no other.
+func (l *Loader) packagesBelow(t *tree, repo, root string) (paths []string, errs []error) {
 	s, err := t.ignored()
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
-	var out []string
-	var walk func(p string) error
-	walk = func(p string) error {
+	var walk func(p string)
+	walk = func(p string) {
 		d, err := t.list(p)
 		if err != nil {
-			if isMissing(err) && p == root {
-				return nil
+			if !isMissing(err) || p != root {
+				errs = append(errs, errorf("looking for packages below '%s': %w", label.Package{Repo: repo, Path: p}, cause(err)).
+					WithHint("make it a folder that can be listed, or name it in "+ignoreFile))
 			}
-			return err
+			return
 		}
 		if p != "" && p != root && d.isWorkspace() {
-			return nil
+			return
 		}
 		if t.buildFile(p, d) != "" {
-			if !utf8.ValidString(p) {
-				return errorf("the folder name %q is not UTF-8, but has a BUILD file", p).WithHint("rename the folder")
+			if utf8.ValidString(p) {
+				paths = append(paths, p)
+			} else {
+				errs = append(errs, errorf("the folder name %q is not UTF-8, but has a BUILD file", p).WithHint("rename the folder"))
 			}
-			out = append(out, p)
 		}
 		for _, e := range d.entries {
 			if e.Type().IsRegular() {
 				continue
 			}
 			sub := path.Join(p, e.Name())
-			if s.skips(sub) || t.kind(sub, e) != folder {
-				continue
-			}
-			if err := walk(sub); err != nil {
-				return err
+			if !s.skips(sub) && t.kind(sub, e) == folder {
+				walk(sub)
 			}
 		}
-		return nil
 	}
-	if root != "" && s.skips(root) {
-		return nil, nil
+	if root == "" || !s.skips(root) {
+		walk(root)
 	}
-	return out, walk(root)
+	return paths, errs
 }

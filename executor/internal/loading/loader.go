@@ -36,7 +36,7 @@ type View struct {
 	// Root is its folder on this machine; "" if it is embedded in the program.
 	Root string
 
-	// Immutable says that Root stands under a name that fixes its content.
+	// Immutable says that gorules wrote what is in Root; see action.Source.
 	Immutable bool
 
 	// Files reads it. Loading reads through nothing else, so one that records what
@@ -265,10 +265,7 @@ func Referenced(err error, by *Target) error {
 	return e.WithText(fmt.Sprintf("%s, referenced by '%s'", e.Text(), by.Label)).At(by.Position)
 }
 
-// thread returns a thread that evaluates the file shown.
-func (l *Loader) thread(ctx context.Context, shown string, c *bzl.Context) (*starlark.Thread, func() bool) {
-	t := bzl.NewThread(shown, bzl.Printer(l.opts.Print))
-	bzl.Attach(t, c)
-	stop := context.AfterFunc(ctx, func() { t.Cancel("interrupted") })
-	return t, stop
+// thread returns a thread that evaluates the file shown; done must be called at the end.
+func (l *Loader) thread(ctx context.Context, shown string, c *bzl.Context) (thread *starlark.Thread, done func()) {
+	return bzl.NewThread(ctx, shown, diag.Position{File: shown, Line: 1, Column: 1}, l.opts.Print, c)
 }

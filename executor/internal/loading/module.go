@@ -102,8 +102,8 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 		}
 	}
 	h.Sum(m.Digest[:0])
-	thread, stop := l.thread(ctx, shown, &bzl.Context{Package: key.Pkg(), File: key.Label, Scope: scope})
-	defer stop()
+	thread, done := l.thread(ctx, shown, &bzl.Context{Package: key.Pkg(), File: key.Label, Scope: scope})
+	defer done()
 	thread.Load = loads.load
 	prog, err := Compile(f, predeclared)
 	if err != nil {
@@ -123,9 +123,39 @@ func (l *Loader) loadModule(ctx context.Context, key moduleKey) (*Module, error)
 		}
 		return nil, diag.Errorf(diag.Position{File: shown}, "%w", err)
 	}
-	globals.Freeze()
+	if err := freeze(f, globals); err != nil {
+		return nil, err
+	}
 	m.Globals = globals
 	return m, nil
+}
+
+// freeze freezes the globals of f.
+func freeze(f *syntax.File, globals starlark.StringDict) error {
+	var freezer bzl.Freezer
+	for _, name := range globals.Keys() {
+		if err := freezer.Freeze(globals[name]); err != nil {
+			return diag.Errorf(boundAt(f, name), "global %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// boundAt is where an assignment of f binds a global.
+func boundAt(f *syntax.File, name string) diag.Position {
+	for _, s := range f.Stmts {
+		switch s := s.(type) {
+		case *syntax.AssignStmt:
+			if id, ok := s.LHS.(*syntax.Ident); ok && id.Name == name {
+				return bzl.Position(id.NamePos)
+			}
+		case *syntax.DefStmt:
+			if s.Name.Name == name {
+				return bzl.Position(s.Def)
+			}
+		}
+	}
+	return diag.Position{File: f.Path, Line: 1, Column: 1}
 }
 
 // checkModulePackage makes sure that a .bzl file's label names its own package.

@@ -33,6 +33,7 @@ func functions(m map[string]builtinFunc) starlark.StringDict {
 				return nil, errorf("%s", name+"() can only be called while a BUILD file is evaluated").
 					WithHint("call it in a BUILD file, or in a macro that a BUILD file calls")
 			}
+			defer bzl.Follow(thread, &b.tree.listed)() // glob() may take long on a slow disk
 			return f(b, thread, args, kwargs)
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.starlark.net/resolve"
@@ -163,8 +164,10 @@ func cause(err error) error {
 	return err
 }
 
-// Compile resolves the names of f. An error suggests near names.
+// Compile resolves the names of f, whose tree it changes (see boundOperations). An
+// error suggests near names. predeclared must have those of bzl.Common.
 func Compile(f *syntax.File, predeclared starlark.StringDict) (*starlark.Program, error) {
+	boundOperations(f)
 	prog, err := starlark.FileProgram(f, predeclared.Has)
 	var list resolve.ErrorList
 	if err == nil || !errors.As(err, &list) {
@@ -176,6 +179,7 @@ func Compile(f *syntax.File, predeclared starlark.StringDict) (*starlark.Program
 			names = append(names, b.First.Name)
 		}
 	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !unicode.IsLetter(rune(n[0])) && n[0] != '_' }) // those of boundOperations
 	for i, e := range list {
 		if name, ok := strings.CutPrefix(e.Msg, "undefined: "); ok && !strings.Contains(name, " ") {
 			list[i].Msg = "name '" + name + "' is not defined" + Suggest(name, names)

@@ -1,30 +1,58 @@
 package narrate
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/digest"
 	"gorules/executor/internal/schedule"
 )
 
-// stderr is what of a process's stderr is meant for people.
-func (n *Narrator) stderr(s *action.Spec, o *schedule.Outcome) string {
-	if o.Stderr.File.Size == 0 {
+// printed is what of a process's text is meant for people: stdout, unless that is
+// an output, and stderr.
+func (n *Narrator) printed(s *action.Spec, o *schedule.Outcome) string {
+	text := ""
+	if s.Stdout == nil {
+		text = n.text(s, o.Stdout.File)
+	}
+	return text + n.text(s, o.Stderr.File)
+}
+
+func (n *Narrator) text(s *action.Spec, d digest.Digest) string {
+	if d.Size == 0 {
 		return ""
 	}
-	b, err := n.opt.Read(n.ctx, o.Stderr.File)
+	r, err := n.opt.Open(n.ctx, d)
 	if err != nil {
 		return "(its output is gone: " + err.Error() + ")"
 	}
-	if s.Messages == nil || s.Messages.Show == "" {
-		return string(b)
+	defer r.Close()
+	var out excerpt
+	lines := bufio.NewReaderSize(r, 64<<10)
+	var message strings.Builder // a line that may be a message
+	for {
+		piece, err := lines.ReadSlice('\n')
+		switch {
+		case s.Messages == nil || s.Messages.Show == "" || message.Len() == 0 && (len(piece) == 0 || piece[0] != '{'):
+			out.WriteString(string(piece))
+		case errors.Is(err, bufio.ErrBufferFull) && message.Len() < maxShown:
+			message.Write(piece)
+		default:
+			message.Write(piece)
+			out.WriteString(rendered(s.Messages, message.String()))
+			message.Reset()
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			if !errors.Is(err, io.EOF) {
+				out.WriteString("(the rest of its output is gone: " + err.Error() + ")\n")
+			}
+			return out.String()
+		}
 	}
-	var out strings.Builder
-	for line := range strings.Lines(string(b)) {
-		out.WriteString(rendered(s.Messages, line))
-	}
-	return out.String()
 }
 
 // rendered is what of one line is for people. A line that is no JSON object is.

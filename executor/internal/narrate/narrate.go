@@ -7,6 +7,7 @@ package narrate
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -27,8 +28,8 @@ type Options struct {
 	Sink event.Sink
 	Jobs int
 
-	// Read returns a text that a process printed.
-	Read func(ctx context.Context, d digest.Digest) ([]byte, error)
+	// Open reads a text that a process printed.
+	Open func(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 
 	// Position says where the user declared a target; zero if that is not known.
 	Position func(ctx context.Context, l label.Label) diag.Position
@@ -67,8 +68,9 @@ type Story struct {
 	// nothing to do shows it again.
 	Said []event.Output
 
-	// Local is set where something ran on the host as it is: that runs each time.
-	Local bool
+	// Once is set where a result counts for this command only: something ran on the
+	// host as it is, ran out of time, or failed under limits of the caller.
+	Once bool
 
 	times map[label.Label]spent
 }
@@ -171,16 +173,17 @@ func (n *Narrator) finished(d schedule.Done) {
 		n.opt.Sink(ev)
 		return
 	}
-	n.story.Local = n.story.Local || d.Bound.NoSandbox
+	n.story.Once = n.story.Once || o.Once
 	if o.Runner != "" {
 		n.story.Runners[o.Runner]++
 	}
+	t := n.story.times[d.Spec.Owner]
 	if !o.Cached {
 		n.spent += o.Wall
 		n.ran++
-		t := n.story.times[d.Spec.Owner]
-		n.story.times[d.Spec.Owner] = spent{t.sum + o.Wall, true}
+		t = spent{t.sum + o.Wall, true}
 	}
+	n.story.times[d.Spec.Owner] = t
 	entry := journal.New(d.Bound)
 	entry.SetOutputs(withStreams(d.Spec, o))
 	entry.Runner, entry.CacheHit, entry.ExitCode = o.Runner, o.Cached, o.ExitCode
@@ -189,7 +192,7 @@ func (n *Narrator) finished(d schedule.Done) {
 	ev.Runner, ev.Start, ev.Wall = o.Runner, o.Start, o.Wall
 	n.opt.Sink(ev)
 	if d.Failure == nil && d.Spec.Show {
-		n.say(d.Spec.Owner, n.stderr(d.Spec, o), o.Cached)
+		n.say(d.Spec.Owner, n.printed(d.Spec, o), o.Cached)
 	}
 }
 
@@ -243,8 +246,12 @@ func (n *Narrator) say(owner label.Label, text string, cached bool) {
 }
 
 func (n *Narrator) fail(d schedule.Done) {
-	if diag.Placed(d.Failure.Err) != nil {
-		n.opt.Report(d.Failure.Err) // a plan's: about the user's files, not about an action
+	if diag.Placed(d.Failure.Err) != nil || d.Spec.Mnemonic == "" {
+		// Of a plan or a file that nothing makes: about the user's files, not about an
+		// action. An action that reads the file too may have said it, with its place.
+		if !n.shown[d.Failure.Err.Error()] {
+			n.opt.Report(d.Failure.Err)
+		}
 		return
 	}
 	f := event.ActionFailed{Owner: d.Spec.Owner, Mnemonic: d.Spec.Mnemonic, Progress: d.Spec.Progress, Position: d.Spec.Position}
@@ -257,7 +264,7 @@ func (n *Narrator) fail(d schedule.Done) {
 		f.Argv = d.Bound.Argv
 	}
 	if o := d.Outcome; o != nil {
-		f.Reason, f.Notes, f.Stderr = o.Failure, o.Notes, n.stderr(d.Spec, o)
+		f.Reason, f.Notes, f.Stderr = o.Failure, o.Notes, n.printed(d.Spec, o)
 	}
 	if d.Failure.Err != nil {
 		f.Reason = d.Failure.Err.Error()
@@ -277,11 +284,11 @@ func (n *Narrator) fail(d schedule.Done) {
 	n.opt.Sink(f)
 }
 
-// TestTime sums how long the actions of a target ran, and says whether all of
-// them came from a cache.
+// TestTime sums how long the actions of a target ran, and says whether it had some
+// and all of them came from a cache.
 func (s *Story) TestTime(l label.Label) (sum time.Duration, cached bool) {
-	t := s.times[l]
-	return t.sum, !t.ran
+	t, any := s.times[l]
+	return t.sum, any && !t.ran
 }
 
 // spent is what the actions of one target took.

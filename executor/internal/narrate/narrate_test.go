@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,11 +41,11 @@ func (l *listener) narrator(t *testing.T) *narrate.Narrator {
 			l.events = append(l.events, e)
 		},
 		Jobs: 2,
-		Read: func(ctx context.Context, d digest.Digest) ([]byte, error) {
+		Open: func(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 			if l.slow != nil {
 				<-l.slow
 			}
-			return cas.ReadAll(ctx, l.store, d)
+			return l.store.Get(ctx, d)
 		},
 		Position: func(_ context.Context, l label.Label) diag.Position {
 			if l.Name == "unknown" {
@@ -164,7 +165,7 @@ func TestSaid(t *testing.T) {
 	n.Told(bound("b").Spec, []string{"from a plan"})
 	local := bound("c")
 	local.NoSandbox = true
-	n.Done(done(local, &schedule.Outcome{Runner: "local"}, nil))
+	n.Done(done(local, &schedule.Outcome{Runner: "local", Once: true}, nil))
 	story, err := n.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -173,13 +174,13 @@ func TestSaid(t *testing.T) {
 	if len(out) != 2 || out[0].Text != "warning: odd\nplain\n{broken\n" || out[0].Cached || out[1].Text != "from a plan\n" {
 		t.Errorf("%+v", out)
 	}
-	if len(story.Said) != 2 || !story.Said[0].Cached || !story.Local {
+	if len(story.Said) != 2 || !story.Said[0].Cached || !story.Once {
 		t.Errorf("%+v", story)
 	}
 	if sum, cached := story.TestTime(label.Label{Name: "a"}); sum != time.Second || cached {
 		t.Errorf("%v %v", sum, cached)
 	}
-	if sum, cached := story.TestTime(label.Label{Name: "nobody"}); sum != 0 || !cached {
+	if sum, cached := story.TestTime(label.Label{Name: "nobody"}); sum != 0 || cached {
 		t.Errorf("%v %v", sum, cached)
 	}
 }

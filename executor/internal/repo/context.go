@@ -13,7 +13,9 @@ import (
 	"go.starlark.net/starlarkstruct"
 
 	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/source"
+	"gorules/executor/regular"
 )
 
 // repoContext is the value of type "repository_ctx": the one argument of a
@@ -26,6 +28,7 @@ type repoContext struct {
 	files *source.Snapshot // of what is read outside the repository
 	made  *marker
 	scope bzl.Scope // of the .bzl file
+	links []string  // symbolic links that archives made, relative to dir
 }
 
 var _ starlark.HasAttrs = (*repoContext)(nil)
@@ -86,7 +89,8 @@ func (c *repoContext) Attr(name string) (starlark.Value, error) {
 	if m == nil {
 		return nil, nil
 	}
-	return starlark.NewBuiltin("repository_ctx."+name, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	return starlark.NewBuiltin("repository_ctx."+name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		defer bzl.Waiting(thread)() // for files, downloads and processes
 		if err := c.ctx.Err(); err != nil {
 			return nil, context.Cause(c.ctx)
 		}
@@ -138,7 +142,7 @@ func (c *repoContext) read(name string, args starlark.Tuple, kwargs []starlark.T
 	if err := c.watch(p, watch); err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(p)
+	b, err := regular.Read(p)
 	return starlark.String(b), err
 }
 
@@ -188,7 +192,7 @@ func (c *repoContext) template(name string, args starlark.Tuple, kwargs []starla
 	if err := c.watch(p, watch); err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(p)
+	b, err := regular.Read(p)
 	if err != nil {
 		return nil, err
 	}
@@ -222,9 +226,6 @@ func (c *repoContext) symlink(name string, args starlark.Tuple, kwargs []starlar
 	if err := ignoreMissing(os.Remove(at)); err != nil {
 		return nil, err
 	}
-	if !c.inside(to) {
-		c.made.Outside = true
-	}
 	return starlark.None, os.Symlink(to, at)
 }
 
@@ -257,7 +258,7 @@ func (c *repoContext) delete(name string, args starlark.Tuple, kwargs []starlark
 		return nil, fmt.Errorf("cannot delete the repository itself")
 	}
 	_, statErr := os.Lstat(p)
-	return starlark.Bool(statErr == nil), removeAll(p)
+	return starlark.Bool(statErr == nil), fsx.Plain.RemoveAll(p)
 }
 
 func (c *repoContext) getenv(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -350,7 +351,7 @@ func (c *repoContext) sha256(name string, args starlark.Tuple, kwargs []starlark
 	if err := c.watch(p, "auto"); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(p)
+	f, err := regular.Open(p)
 	if err != nil {
 		return nil, err
 	}

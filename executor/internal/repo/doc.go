@@ -8,7 +8,6 @@
 //	v, err := r.View(ctx, "crates")       // where one is; fetched if it is not there yet
 //	err = r.FetchAll(ctx)                 // `gorules fetch`
 //	regs, err := r.Registered(ctx)        // register_toolchains, register_execution_platforms
-//	names := r.Used()                     // fetched repositories that were asked for
 //
 // A fetched repository is the folder <output root>/external/<name>. It is made
 // in place, since rules may write its absolute path into it, and the marker
@@ -17,7 +16,11 @@
 // rule's text and attributes, lines of gorules.lock, and the facts of a
 // source.Snapshot that the rule read through (files, listings, names that were
 // absent, variables, programs found). The rule runs again only if one does not
-// hold. While it runs, what was there before is kept aside and is put back if it
+// hold, or if the folder does not hold what the rule made: the marker has the
+// digest of each file, and all are compared (by stat keys, where the digest of a
+// key is known) before anything is read. From then on the source.Fixed of the
+// folder answers, so that a later edit is never read. A folder with links that
+// lead out of it is read like a workspace instead. While it runs, what was there before is kept aside and is put back if it
 // fails.
 //
 // The package knows source itself, and not an interface like it: facts are worth

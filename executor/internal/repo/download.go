@@ -24,6 +24,8 @@ import (
 	"go.starlark.net/starlarkstruct"
 
 	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/fsx"
+	"gorules/executor/regular"
 )
 
 // Tries of one URL, and the wait before the second one, which doubles.
@@ -128,7 +130,7 @@ func (c *repoContext) downloadAndExtract(name string, args starlark.Tuple, kwarg
 	if in.kind == "" {
 		in.kind = kindOfURL(in.urls[0])
 	}
-	return success(sum), c.unpackInto(file, in.output, in.kind, in.strip+strip2, in.rename)
+	return success(sum), c.unpackInto(file, in.urls[0], in.output, in.kind, in.strip+strip2, in.rename)
 }
 
 func (c *repoContext) extract(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -148,25 +150,46 @@ func (c *repoContext) extract(name string, args starlark.Tuple, kwargs []starlar
 	if err := c.watch(p, watch); err != nil {
 		return nil, err
 	}
-	return starlark.None, c.unpackInto(p, output, kind, strip+strip2, rename)
+	return starlark.None, c.unpackInto(p, filepath.Base(p), output, kind, strip+strip2, rename)
 }
 
-func (c *repoContext) unpackInto(file string, output starlark.Value, kind, strip string, rename *starlark.Dict) error {
-	to, err := c.output(output)
+func (c *repoContext) unpackInto(file, name string, output starlark.Value, kind, strip string, rename *starlark.Dict) error {
+	to, err := c.path(output)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
+	at, err := filepath.Rel(c.dir, to)
+	if err != nil || !c.inside(to) {
+		return fmt.Errorf("cannot write outside of the repository directory: %s", to)
+	}
+	root, err := os.OpenRoot(c.dir)
+	if err != nil {
 		return err
 	}
+	defer root.Close()
+	if err := root.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	into, err := root.OpenRoot(at)
+	if err != nil {
+		return err
+	}
+	defer into.Close()
 	names := map[string]string{}
 	if rename != nil {
 		for _, item := range rename.Items() {
 			names[bzl.Str(item[0])] = bzl.Str(item[1])
 		}
 	}
-	if err := unpack(file, to, kind, strip, names); err != nil {
-		return fmt.Errorf("unpacking %s: %w", filepath.Base(file), err)
+	links, err := unpack(file, into, kind, strip, names, c.r.opts.Limits)
+	for _, l := range links {
+		c.links = append(c.links, filepath.Join(at, l))
+	}
+	if err == nil {
+		err = checkLinks(root, c.links)
+	}
+	if err != nil {
+		return fmt.Errorf("unpacking %s: %w", name, err)
 	}
 	return nil
 }
@@ -253,7 +276,7 @@ func (c *repoContext) obtain(in *downloadArgs, from starlark.Value) (string, str
 			return p, hex.EncodeToString(want.sum), nil
 		}
 	}
-	if err := os.MkdirAll(store, 0o700); err != nil {
+	if err := fsx.Plain.Folder(c.r.opts.OutputRoot, "downloads", 0o700); err != nil {
 		return "", "", err
 	}
 	var failures []string
@@ -279,7 +302,7 @@ func (c *repoContext) obtain(in *downloadArgs, from starlark.Value) (string, str
 
 // fileIs reports whether a stored download is whole.
 func fileIs(p string, want checksum) bool {
-	f, err := os.Open(p)
+	f, err := fsx.Plain.OpenFile(p)
 	if err != nil {
 		return false
 	}
@@ -317,16 +340,20 @@ func (c *repoContext) getOnce(u string, headers *starlark.Dict, want checksum, s
 	}
 	defer os.Remove(tmp.Name())
 	h, sha := want.hash(), sha256.New()
-	_, err = io.Copy(io.MultiWriter(tmp, h, sha), body)
+	limit := c.r.opts.Limits.orDefaults().Download
+	n, err := io.Copy(io.MultiWriter(tmp, h, sha), io.LimitReader(body, limit+1))
 	if err := errors.Join(err, tmp.Close()); err != nil {
 		return "", "", err
+	}
+	if n > limit {
+		return "", "", backoff.Permanent(fmt.Errorf("it is larger than %d bytes; allow more with --max_download_size", limit))
 	}
 	if got := h.Sum(nil); want.sum != nil && string(got) != string(want.sum) {
 		return "", "", backoff.Permanent(&checksumError{u, want.algorithm + " " + hex.EncodeToString(want.sum), want.algorithm + " " + hex.EncodeToString(got)})
 	}
 	sum = hex.EncodeToString(sha.Sum(nil))
 	file = filepath.Join(store, sum)
-	if err := os.Rename(tmp.Name(), file); err != nil {
+	if err := fsx.Plain.Replace(tmp.Name(), file); err != nil {
 		return "", "", backoff.Permanent(err)
 	}
 	return file, sum, nil
@@ -340,7 +367,7 @@ func (c *repoContext) open(u string, headers *starlark.Dict) (io.ReadCloser, err
 	}
 	switch parsed.Scheme {
 	case "file":
-		f, err := os.Open(parsed.Path)
+		f, err := regular.Open(parsed.Path)
 		if err != nil {
 			return nil, backoff.Permanent(err)
 		}
@@ -447,7 +474,7 @@ func (b *watchedBody) Close() error {
 }
 
 func copyFile(from, to string, mode os.FileMode) error {
-	in, err := os.Open(from)
+	in, err := regular.Open(from)
 	if err != nil {
 		return err
 	}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
+
+	"gorules/executor/regular"
 )
 
 // defaultLibraryDirs is where the loader looks after what ld.so.conf names.
@@ -26,7 +28,7 @@ func (c *repoContext) elfClosure(name string, args starlark.Tuple, kwargs []star
 	if err := starlark.UnpackArgs(name, args, kwargs, "paths", &paths); err != nil {
 		return nil, err
 	}
-	e := &elfWalk{dirs: append(confDirs("/etc/ld.so.conf", 0), defaultLibraryDirs...), found: map[string]bool{}}
+	e := &elfWalk{dirs: append(confDirs("/etc/ld.so.conf", 0), defaultLibraryDirs...), found: map[string]bool{}, at: map[place]string{}}
 	for v := range paths.Elements() {
 		p, err := c.existing(v)
 		if err != nil {
@@ -48,16 +50,25 @@ func (c *repoContext) elfClosure(name string, args starlark.Tuple, kwargs []star
 type elfWalk struct {
 	dirs  []string
 	found map[string]bool
+	done  map[string]bool  // files that need not be looked into: their needs are known to be there
+	at    map[place]string // where libraries are that no run path leads to
+}
+
+// place is a library as the loader asks for it.
+type place struct {
+	lib     string
+	class   elf.Class
+	machine elf.Machine
 }
 
 // add adds the file p and what it needs. up are the run paths of the programs
 // that need it, which DT_RPATH passes on.
 func (e *elfWalk) add(p string, up []string) error {
-	if e.found[p] {
+	if e.found[p] || e.done[p] {
 		return nil
 	}
 	e.found[p] = true
-	f, err := os.Open(p)
+	f, err := regular.Open(p)
 	if err != nil {
 		return err
 	}
@@ -147,6 +158,10 @@ func (e *elfWalk) find(lib string, x *elf.File, dirs []string) string {
 	if strings.Contains(lib, "/") {
 		return lib
 	}
+	key := place{lib, x.Class, x.Machine}
+	if p, ok := e.at[key]; ok && len(dirs) == 0 {
+		return p
+	}
 	for _, d := range slices.Concat(dirs, e.dirs) {
 		p := filepath.Join(d, lib)
 		y, err := elf.Open(p)
@@ -156,6 +171,9 @@ func (e *elfWalk) find(lib string, x *elf.File, dirs []string) string {
 		same := y.Class == x.Class && y.Machine == x.Machine
 		y.Close()
 		if same {
+			if len(dirs) == 0 {
+				e.at[key] = p
+			}
 			return p
 		}
 	}
@@ -164,7 +182,7 @@ func (e *elfWalk) find(lib string, x *elf.File, dirs []string) string {
 
 // confDirs reads a file in the format of ld.so.conf with its includes.
 func confDirs(file string, depth int) []string {
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
 	if err != nil || depth > 4 {
 		return nil
 	}
@@ -195,13 +213,16 @@ func confDirs(file string, depth int) []string {
 	return out
 }
 
-// ELFClosure is elf_closure for the engine's own default tools.
-func ELFClosure(paths []string) ([]string, error) {
-	e := &elfWalk{dirs: append(confDirs("/etc/ld.so.conf", 0), defaultLibraryDirs...), found: map[string]bool{}}
+// ELFClosure is elf_closure for the engine's own default tools. A program of which
+// something is missing on the host is left alone: it runs there no better.
+func ELFClosure(paths []string) []string {
+	dirs, at := append(confDirs("/etc/ld.so.conf", 0), defaultLibraryDirs...), map[place]string{}
+	all := map[string]bool{}
 	for _, p := range paths {
-		if err := e.add(p, nil); err != nil {
-			return nil, err
+		e := &elfWalk{dirs: dirs, found: map[string]bool{}, at: at, done: all}
+		if e.add(p, nil) == nil {
+			maps.Copy(all, e.found)
 		}
 	}
-	return sorted(e.found), nil
+	return sorted(all)
 }

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"gorules/executor/internal/supervise"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,9 +15,6 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 )
-
-// killDelay is how long pipes of a killed program are waited for.
-const killDelay = 2 * time.Second
 
 // failedToRun is the return code of a program that could not be started or
 // took too long, as in Bazel.
@@ -101,8 +98,8 @@ func (c *repoContext) environ(changes *starlark.Dict) ([]string, error) {
 	return out, nil
 }
 
-// run starts a program in a process group of its own, which is killed as a
-// whole when time is up or the command is interrupted.
+// run runs a program. What it leaves running is killed when it ends, when time is up
+// or when the command ends, be it by SIGKILL.
 func (c *repoContext) run(argv, env []string, dir string, timeout time.Duration) (starlark.Value, error) {
 	program := argv[0]
 	switch {
@@ -118,33 +115,24 @@ func (c *repoContext) run(argv, env []string, dir string, timeout time.Duration)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program)
-	cmd.Args, cmd.Env, cmd.Dir = argv, env, dir
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = killDelay
-	err := cmd.Run()
-	if c.ctx.Err() != nil {
-		return nil, context.Cause(c.ctx)
-	}
-	var exit *exec.ExitError
+	cmd := supervise.Command{Program: program, Argv: argv, Env: env, Dir: dir, Stdout: &stdout, Stderr: &stderr}
+	ws, notStarted, err := cmd.Run(ctx)
 	switch {
+	case c.ctx.Err() != nil:
+		return nil, context.Cause(c.ctx)
 	case ctx.Err() != nil:
 		return execResult(stdout.String(), stderr.String()+fmt.Sprintf("\n%s timed out after %v", argv[0], timeout), failedToRun), nil
-	case err == nil, errors.Is(err, exec.ErrWaitDelay):
-		return execResult(stdout.String(), stderr.String(), 0), nil
-	case errors.As(err, &exit):
-		code := exit.ExitCode()
-		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			code = 128 + int(ws.Signal())
-		}
-		return execResult(stdout.String(), stderr.String(), code), nil
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.Is(err, syscall.ENOEXEC):
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.Is(err, syscall.ENOTDIR): // the folder to run in
 		return execResult(stdout.String(), err.Error(), failedToRun), nil
+	case err != nil:
+		return nil, err
+	case notStarted != nil:
+		return execResult(stdout.String(), notStarted.Error(), failedToRun), nil
+	case ws.Signaled():
+		return execResult(stdout.String(), stderr.String(), 128+int(ws.Signal())), nil
 	}
-	return nil, err
+	return execResult(stdout.String(), stderr.String(), ws.ExitStatus()), nil
 }
 
 func execResult(stdout, stderr string, code int) starlark.Value {

@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"go.starlark.net/starlark"
 	"golang.org/x/sync/errgroup"
 
 	"gorules/executor/diag"
 	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
 	"gorules/executor/internal/source"
@@ -30,14 +30,15 @@ func (r *Repositories) marker(repo string) string {
 }
 
 // fetch returns the repository of d, running its rule if the marker does not
-// say that everything is as it was.
+// say that everything is as it was, or the folder does not hold what was made.
 func (r *Repositories) fetch(ctx context.Context, d *declaration) (*loading.View, error) {
 	key, err := r.key(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	if m := r.current(d.repo, key); m != nil {
-		return r.fetchedView(d.repo, m), nil
+	v, changed := r.current(d.repo, key)
+	if v != nil {
+		return v, nil
 	}
 	if r.opts.Lock != nil {
 		unlock, err := r.opts.Lock(ctx, d.repo)
@@ -45,42 +46,62 @@ func (r *Repositories) fetch(ctx context.Context, d *declaration) (*loading.View
 			return nil, err
 		}
 		defer unlock()
-		if m := r.current(d.repo, key); m != nil { // another process has just fetched it
-			return r.fetchedView(d.repo, m), nil
+		if v, changed = r.current(d.repo, key); v != nil { // another process has just fetched it
+			return v, nil
 		}
 	}
-	m, err := r.runRule(ctx, d, key)
-	if err != nil {
-		return nil, err
+	if changed != "" {
+		r.warn(fmt.Sprintf("@%s is fetched again: it was changed on disk after it was fetched (%s); edit what it is made from, or declare a copy of it with local_repository", d.repo, changed))
 	}
-	return r.fetchedView(d.repo, m), nil
+	v, err = r.runRule(ctx, d, key)
+	if err != nil && changed != "" && ctx.Err() == nil {
+		at, said := d.position, err.Error()
+		if e := diag.Placed(err); e != nil {
+			at, said = e.Position(), e.Text()
+		}
+		text := fmt.Sprintf("@%s was changed on disk after it was fetched (%s), and cannot be fetched again: %s", d.repo, changed, said)
+		err = diag.Wrap(at, err, text).WithHint(diag.Hint(err))
+	}
+	return v, err
 }
 
-// current returns the marker of a repository that is as it says; nil if it has
-// to be fetched.
-func (r *Repositories) current(repo, key string) *marker {
+// current returns the view of a repository that is as its marker says; nil if it
+// has to be fetched, and what of it is not as it was made, if that is the reason.
+func (r *Repositories) current(repo, key string) (v *loading.View, changed string) {
 	m := readMarker(r.marker(repo))
 	if m == nil || m.Key != key || !r.holds(m) {
-		return nil
+		return nil, ""
 	}
-	if _, err := os.Stat(r.dir(repo)); err != nil {
-		return nil
+	dir := r.dir(repo)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, ""
 	}
-	return m
+	if m.Manifest == nil {
+		return r.fetchedView(repo, m, nil), ""
+	}
+	f, err := r.opts.Sources.Fix(dir)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if changed = f.Changed(m.Manifest); changed != "" {
+		return nil, changed
+	}
+	return r.fetchedView(repo, m, f), ""
 }
 
 // fetchedView is the view of a repository that was made as m says. Whatever is
 // read there rests on the facts of m, and on its being this one: another command
-// may make it anew.
-func (r *Repositories) fetchedView(repo string, m *marker) *loading.View {
+// may make it anew. f is nil where the marker has no manifest.
+func (r *Repositories) fetchedView(repo string, m *marker, f *source.Fixed) *loading.View {
 	dir, sources := r.dir(repo), r.opts.Sources
 	sources.Adopt(m.Facts)
 	sources.Watch(r.marker(repo))
 	sources.Watch(dir)
-	if !m.Outside {
-		sources = r.fetchedFiles
+	if f == nil {
+		return &loading.View{Repo: repo, Root: dir, Files: sources.Under(dir)}
 	}
-	return &loading.View{Repo: repo, Root: dir, Immutable: !m.Outside, Files: sources.Under(dir)}
+	sources.Rest(f)
+	return &loading.View{Repo: repo, Root: dir, Immutable: true, Files: f.Files()}
 }
 
 // key digests the rule and its attributes.
@@ -103,22 +124,22 @@ func (r *Repositories) key(ctx context.Context, d *declaration) (string, error) 
 }
 
 // runRule makes the folder of d anew.
-func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) (*marker, error) {
+func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) (*loading.View, error) {
 	r.emit("Fetching @" + d.repo)
-	if err := os.MkdirAll(r.external(), 0o700); err != nil {
+	if err := fsx.Plain.Folder(r.opts.OutputRoot, "external", 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of external repositories: %w", err)
 	}
 	dir, beside := r.dir(d.repo), r.marker(d.repo)
 	old := filepath.Join(r.external(), ".old-"+d.repo)
-	hadMarker, err := os.ReadFile(beside)
+	hadMarker, err := fsx.Plain.ReadFile(beside, maxMarker)
 	if err != nil {
 		hadMarker = nil
 	}
 	// From here to the last step there is no marker, so that a killed process
 	// leaves nothing that is taken for a repository.
 	for _, step := range []func() error{
-		func() error { return ignoreMissing(os.Remove(beside)) },
-		func() error { return removeAll(old) },
+		func() error { return fsx.Plain.RemoveAll(beside) },
+		func() error { return fsx.Plain.RemoveAll(old) },
 		func() error { return ignoreMissing(os.Rename(dir, old)) },
 		func() error { return os.Mkdir(dir, 0o755) },
 	} {
@@ -126,35 +147,58 @@ func (r *Repositories) runRule(ctx context.Context, d *declaration, key string) 
 			return nil, fmt.Errorf("making room for @%s: %w", d.repo, err)
 		}
 	}
+	var made *source.Fixed
 	m := &marker{Key: key, Lock: map[string]string{}}
 	files := source.New(source.LoadCache(""))
 	files.Env = r.opts.Env
 	for _, name := range d.rule.Environ {
 		files.Getenv(name)
 	}
-	err = r.callRule(ctx, d, &repoContext{ctx: ctx, r: r, d: d, dir: dir, files: files, made: m})
+	c := &repoContext{ctx: ctx, r: r, d: d, dir: dir, files: files, made: m}
+	err = r.callRule(ctx, d, c)
 	if err == nil {
-		err = r.lock.flush()
+		err = c.checkMoved()
 	}
 	if err == nil {
+		err = r.lock.flush(func() (func(), error) {
+			if r.opts.LockFile == nil {
+				return func() {}, nil
+			}
+			return r.opts.LockFile(ctx)
+		})
+	}
+	if err == nil {
+		made = r.fix(d.repo)
+		if made != nil {
+			m.Manifest = made.Manifest()
+		}
 		m.Facts = files.Facts()
 		err = m.write(beside)
 	}
 	if err != nil {
 		if hadMarker != nil { // what was there stays usable for what it was made for
-			if removeAll(dir) == nil && os.Rename(old, dir) == nil {
-				_ = renameio.WriteFile(beside, hadMarker, 0o600) // without it the next run fetches again
+			if fsx.Plain.RemoveAll(dir) == nil && os.Rename(old, dir) == nil {
+				_ = fsx.Plain.WriteFile(beside, 0o600, hadMarker) // without it the next run fetches again
 			}
 		} else {
-			_ = removeAll(dir) // without a marker nobody looks at it
+			_ = fsx.Plain.RemoveAll(dir) // without a marker nobody looks at it
 		}
 		return nil, err
 	}
-	_ = removeAll(old) // garbage that the next fetch removes otherwise
+	_ = fsx.Plain.RemoveAll(old) // garbage that the next fetch removes otherwise
 	r.mu.Lock()
 	r.fetches++
 	r.mu.Unlock()
-	return m, nil
+	return r.fetchedView(d.repo, m, made), nil
+}
+
+// fix returns what the rule of repo made; nil where that is more than its folder.
+func (r *Repositories) fix(repo string) *source.Fixed {
+	f, err := r.opts.Sources.Fix(r.dir(repo))
+	if err != nil && !errors.Is(err, source.ErrLeadsOut) {
+		r.warn(fmt.Sprintf("@%s: what was fetched cannot be checked later: %v", repo, err))
+	}
+	return f
 }
 
 // callRule runs the implementation function.
@@ -164,10 +208,9 @@ func (r *Repositories) callRule(ctx context.Context, d *declaration, c *repoCont
 	if err != nil {
 		return err
 	}
-	thread := bzl.NewThread("@"+d.repo, bzl.Printer(r.opts.Print))
-	bzl.Attach(thread, &bzl.Context{Package: pkg, File: d.rule.File, Scope: bzl.Scope{Package: pkg, Repo: mapping}})
-	stop := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
-	defer stop()
+	thread, done := bzl.NewThread(ctx, "@"+d.repo, d.position, r.opts.Print,
+		&bzl.Context{Package: pkg, File: d.rule.File, Scope: bzl.Scope{Package: pkg, Repo: mapping}})
+	defer done()
 	c.scope = bzl.Scope{Package: pkg, Repo: mapping}
 	if _, err := starlark.Call(thread, d.rule.Impl, starlark.Tuple{c}, nil); err != nil {
 		if ctx.Err() != nil {
@@ -183,6 +226,9 @@ func (r *Repositories) callRule(ctx context.Context, d *declaration, c *repoCont
 	}
 	return nil
 }
+
+// fetchesAtOnce is how many repositories are fetched at a time.
+const fetchesAtOnce = 4
 
 // FetchAll fetches every repository that the root workspace and those it
 // consumes declare. All failures are returned, joined.
@@ -206,7 +252,7 @@ func (r *Repositories) FetchAll(ctx context.Context) error {
 	}
 	errs := make([]error, len(repos))
 	var g errgroup.Group
-	g.SetLimit(r.opts.Jobs)
+	g.SetLimit(fetchesAtOnce)
 	for i, repo := range repos {
 		g.Go(func() error {
 			_, errs[i] = r.View(ctx, repo)
@@ -222,18 +268,4 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
-}
-
-// removeAll is os.RemoveAll that makes folders writable first where it must.
-func removeAll(dir string) error {
-	if err := os.RemoveAll(dir); err == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
-		if err == nil && e.IsDir() {
-			_ = os.Chmod(p, 0o700) // RemoveAll below tells if that did not help
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
 }

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -69,7 +71,14 @@ func FuzzUnpack(f *testing.F) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		_ = unpack(file, dir, kind, strip, nil) // an error is as good
+		r, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := unpack(file, r, kind, strip, nil, Limits{Bytes: 1 << 20, Entries: 100}); err == nil { // an error is as good
+			inside(t, dir)
+		}
 		es, err := os.ReadDir(root)
 		if err != nil || len(es) != 2 {
 			t.Errorf("outside of the folder: %v %v", es, err)
@@ -77,5 +86,22 @@ func FuzzUnpack(f *testing.F) {
 		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, archive) {
 			t.Errorf("the archive itself was changed: %v", err)
 		}
+	})
+}
+
+// inside fails if a link below dir leads out of it.
+func inside(t *testing.T, dir string) {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type()&fs.ModeSymlink != 0 {
+			if real, err := filepath.EvalSymlinks(p); err == nil && real != dir && !strings.HasPrefix(real, dir+"/") {
+				t.Errorf("%s leads to %s", p, real)
+			}
+		}
+		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"gorules/executor/event"
 	"gorules/executor/internal/repo"
 	"gorules/executor/internal/source"
 	"gorules/executor/label"
@@ -26,7 +27,10 @@ type world struct {
 	env  map[string]string
 	mode repo.LockfileMode
 
+	limits repo.Limits
+
 	sources *source.Snapshot // of the last process
+	warned  []string         // what that said
 }
 
 func newWorld(t *testing.T, archive string) *world {
@@ -73,9 +77,15 @@ func (w *world) read(p string) string {
 // open is a new process: nothing is remembered but files.
 func (w *world) open() *repo.Repositories {
 	w.t.Helper()
-	w.sources = source.New(source.LoadCache(""))
+	w.sources, w.warned = source.New(source.LoadCache("")), nil
 	r, err := repo.New(repo.Options{
-		Sources:    w.sources,
+		Limits:  w.limits,
+		Sources: w.sources,
+		Sink: func(e event.Event) {
+			if d, ok := e.(event.Diagnostic); ok {
+				w.warned = append(w.warned, d.Text)
+			}
+		},
 		Workspace:  w.path("ws"),
 		OutputRoot: w.path("out"),
 		Builtins:   "builtins",

@@ -12,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"gorules/executor/diag"
+	"gorules/executor/regular"
 )
 
 // lockFileName is the file at the workspace root with facts that nothing else pins.
@@ -28,22 +29,27 @@ type lockFile struct {
 	mu    sync.Mutex
 	facts map[string]string // nil until read
 	lines map[string]int    // where they stand
-	dirty bool
+	added map[string]string // of facts, what the file does not have yet
 }
 
 func newLockFile(workspace string, mode LockfileMode, files fs.FS) *lockFile {
-	return &lockFile{path: filepath.Join(workspace, lockFileName), mode: mode, files: files}
+	return &lockFile{path: filepath.Join(workspace, lockFileName), mode: mode, files: files, added: map[string]string{}}
 }
 
-// read fills facts; the lock is held.
+// read fills facts; mu is held.
 func (l *lockFile) read() error {
 	if l.facts != nil {
 		return nil
 	}
 	src, err := fs.ReadFile(l.files, lockFileName)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading %s: %w", lockFileName, err)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return l.parse(src)
 	}
+	return fmt.Errorf("reading %s: %w", lockFileName, err)
+}
+
+// parse fills facts and lines.
+func (l *lockFile) parse(src []byte) error {
 	facts, lines := map[string]string{}, map[string]int{}
 	for i, line := range strings.Split(string(src), "\n") {
 		line = strings.TrimSpace(line)
@@ -92,22 +98,47 @@ func (l *lockFile) add(key, value string) error {
 	case ok && old == value:
 		return nil
 	case ok:
-		return diag.Errorf(diag.Position{File: lockFileName, Line: l.lines[key], Column: 1}, "%s is pinned to\n        %s\n    but is now\n        %s", key, old, value).
-			WithHint("if that is intended, delete the line and run again; otherwise something upstream was replaced")
+		return l.other(key, value)
 	case l.mode == LockError:
 		return diag.Errorf(diag.Position{File: lockFileName}, "a fact is missing and --lockfile_mode=error forbids to add it: %s %s", key, value).
 			WithHint("run gorules fetch without that option and commit " + lockFileName)
 	}
-	l.facts[key], l.dirty = value, true
+	l.facts[key], l.added[key] = value, value
 	return nil
 }
 
-// flush writes what was added, to a temporary file that is renamed.
-func (l *lockFile) flush() error {
+// other is the error that a fact of the file has another value now.
+func (l *lockFile) other(key, value string) error {
+	return diag.Errorf(diag.Position{File: lockFileName, Line: l.lines[key], Column: 1}, "%s is pinned to\n        %s\n    but is now\n        %s", key, l.facts[key], value).
+		WithHint("if that is intended, delete the line and run again; otherwise something upstream was replaced")
+}
+
+// flush adds what was added to the file, as it is by then: another command may have
+// added something, too. lock keeps others from doing so meanwhile.
+func (l *lockFile) flush(lock func() (unlock func(), err error)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.dirty {
+	if len(l.added) == 0 {
 		return nil
+	}
+	unlock, err := lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	src, err := regular.Read(l.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading %s: %w", lockFileName, err)
+	}
+	if err := l.parse(src); err != nil {
+		return err
+	}
+	for _, key := range sorted(l.added) {
+		value := l.added[key]
+		if old, ok := l.facts[key]; ok && old != value {
+			return l.other(key, value)
+		}
+		l.facts[key] = value
 	}
 	var b bytes.Buffer
 	b.WriteString(lockHeader)
@@ -117,6 +148,6 @@ func (l *lockFile) flush() error {
 	if err := renameio.WriteFile(l.path, b.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", lockFileName, err)
 	}
-	l.dirty = false
+	clear(l.added)
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
 	"go.starlark.net/starlark"
+
+	"gorules/executor/regular"
 )
 
 func (c *repoContext) patch(name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -23,7 +25,7 @@ func (c *repoContext) patch(name string, args starlark.Tuple, kwargs []starlark.
 	if err := c.watch(p, watch); err != nil {
 		return nil, err
 	}
-	src, err := os.ReadFile(p)
+	src, err := regular.Read(p)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +73,7 @@ func (c *repoContext) patchFile(f *gitdiff.File, strip int) error {
 			return fmt.Errorf("cannot find file to patch (near %s): check strip", oldName)
 		}
 		executable = info.Mode()&0o111 != 0
-		if old, err = os.ReadFile(from); err != nil {
+		if old, err = regular.Read(from); err != nil {
 			return err
 		}
 		if f.IsDelete || f.IsRename {

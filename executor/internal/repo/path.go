@@ -151,8 +151,17 @@ func (c *repoContext) output(v starlark.Value) (string, error) {
 	if p == c.dir {
 		return p, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+	inside, err := os.OpenRoot(c.dir)
+	if err != nil {
 		return "", err
+	}
+	defer inside.Close()
+	above, err := filepath.Rel(c.dir, filepath.Dir(p))
+	if err != nil {
+		return "", err
+	}
+	if err := inside.MkdirAll(above, 0o755); err != nil {
+		return "", fmt.Errorf("cannot write outside of the repository directory: %s: %w", p, err)
 	}
 	parent, err := filepath.EvalSymlinks(filepath.Dir(p))
 	if err != nil {

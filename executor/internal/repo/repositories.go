@@ -19,6 +19,7 @@ import (
 	"gorules/executor/diag"
 	"gorules/executor/event"
 	"gorules/executor/internal/bzl"
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/loading"
 	"gorules/executor/internal/memo"
 	"gorules/executor/internal/source"
@@ -60,6 +61,8 @@ type Options struct {
 
 	Lockfile LockfileMode // "" means LockUpdate
 
+	Limits Limits // of downloads and archives
+
 	// Sources reads what is loaded, so that all that it rests on is noted, the
 	// facts of fetched repositories too; nil means one that nobody asks later.
 	Sources *source.Snapshot
@@ -68,9 +71,11 @@ type Options struct {
 	// process does.
 	Lock func(ctx context.Context, repo string) (unlock func(), err error)
 
+	// LockFile, where not nil, is held while gorules.lock is written.
+	LockFile func(ctx context.Context) (unlock func(), err error)
+
 	Sink  event.Sink                          // nil drops events
 	Print func(at diag.Position, text string) // of print(); nil drops it
-	Jobs  int                                 // repositories fetched at a time, BUILD files read at a time
 	HTTP  *http.Client                        // nil means one that honours the environment's proxies
 }
 
@@ -83,14 +88,10 @@ type Repositories struct {
 	workspaces *memo.Cache[workspaceKey, *workspace]
 	fetched    *memo.Cache[fetchKey, *loading.View]
 
-	// fetchedFiles reads what rests on the facts of a marker; its own are nobody's.
-	fetchedFiles *source.Snapshot
-
 	mu      sync.Mutex
 	begun   map[string]*workspace // also those whose evaluation is under way
 	phase   sync.Mutex            // one event at a time
 	fetches int                   // repository rules that ran
-	used    map[string]bool       // fetched repositories that were asked for
 }
 
 type workspaceKey struct{ repo string }
@@ -125,13 +126,10 @@ func New(o Options) (*Repositories, error) {
 	if o.Lockfile == "" {
 		o.Lockfile = LockUpdate
 	}
-	if o.Jobs == 0 {
-		o.Jobs = 4
-	}
 	if o.HTTP == nil {
 		o.HTTP = http.DefaultClient
 	}
-	r := &Repositories{opts: o, fetchedFiles: source.New(source.LoadCache("")), begun: map[string]*workspace{}, used: map[string]bool{}}
+	r := &Repositories{opts: o, begun: map[string]*workspace{}}
 	root := &loading.View{Root: o.Workspace, Files: o.Sources.Under(o.Workspace)}
 	r.lock = newLockFile(o.Workspace, o.Lockfile, root.Files)
 	var err error
@@ -157,7 +155,7 @@ func New(o Options) (*Repositories, error) {
 	if o.Builtins != "" {
 		builtins = label.Package{Repo: gorulesRepo, Path: o.Builtins}
 	}
-	r.loader = loading.New(loading.Options{Repos: r, Builtins: builtins, Native: native, Print: o.Print, Jobs: o.Jobs, Group: group})
+	r.loader = loading.New(loading.Options{Repos: r, Builtins: builtins, Native: native, Print: o.Print, Group: group})
 	return r, nil
 }
 
@@ -197,13 +195,6 @@ func (r *Repositories) Fetches() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.fetches
-}
-
-// Used lists the repositories made by a rule that something asked for, sorted.
-func (r *Repositories) Used() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return sorted(r.used)
 }
 
 // View returns the repository with the canonical name repo, fetching it if need be.
@@ -260,13 +251,7 @@ func (r *Repositories) locate(ctx context.Context, repo string) (*loading.View, 
 			if d.rule == r.rules["local_repository"] {
 				return r.local(d)
 			}
-			v, err := r.fetch(ctx, d)
-			if err == nil {
-				r.mu.Lock()
-				r.used[repo] = true
-				r.mu.Unlock()
-			}
-			return v, err
+			return r.fetch(ctx, d)
 		}
 	}
 	if v := r.embedded(repo); v != nil {
@@ -335,23 +320,20 @@ func (r *Repositories) Materialize(ctx context.Context, repo string) (string, er
 
 // materialize writes an embedded repository under a name that fixes its content.
 func (r *Repositories) materialize(v *loading.View) (string, error) {
-	h := sha256.New()
-	err := fs.WalkDir(v.Files, ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := fs.ReadFile(v.Files, p)
-		fmt.Fprintf(h, "%s\x00%d\x00", p, len(b))
-		h.Write(b)
-		return err
-	})
+	name, err := contentName(v.Files)
 	if err != nil {
 		return "", fmt.Errorf("reading the embedded repository @%s: %w", v.Repo, err)
 	}
 	parent := filepath.Join(r.opts.OutputRoot, "embedded", v.Repo)
-	dir := filepath.Join(parent, fmt.Sprintf("%x", h.Sum(nil)[:16]))
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
+	dir := filepath.Join(parent, name)
+	if _, err := os.Lstat(dir); err == nil {
+		if r.embeddedIs(dir, name) {
+			return dir, nil
+		}
+		r.warn(fmt.Sprintf("@%s is written again: it was changed on disk, in %s", v.Repo, dir))
+		if err := fsx.Plain.RemoveAll(dir); err != nil {
+			return "", err
+		}
 	}
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return "", err
@@ -365,12 +347,54 @@ func (r *Repositories) materialize(v *loading.View) (string, error) {
 		return "", fmt.Errorf("writing the embedded repository @%s: %w", v.Repo, err)
 	}
 	if err := os.Rename(filepath.Join(tmp, "r"), dir); err != nil {
-		if _, statErr := os.Stat(dir); statErr == nil { // another process was first
+		if r.embeddedIs(dir, name) { // another process was first
 			return dir, nil
 		}
 		return "", err
 	}
+	if !r.embeddedIs(dir, name) {
+		return "", fmt.Errorf("the embedded repository @%s changes while it is written to %s; run the command again", v.Repo, dir)
+	}
 	return dir, nil
+}
+
+// embeddedIs reports whether dir holds what its name says, and if so makes that
+// what is read there.
+func (r *Repositories) embeddedIs(dir, name string) bool {
+	f, err := r.opts.Sources.Fix(dir)
+	if err != nil {
+		return false
+	}
+	if now, err := contentName(f.Files()); err != nil || now != name {
+		return false
+	}
+	r.opts.Sources.Rest(f)
+	return true
+}
+
+// contentName is a name for all that files holds.
+func contentName(files fs.FS) (string, error) {
+	h := sha256.New()
+	err := fs.WalkDir(files, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		b, err := fs.ReadFile(files, p)
+		fmt.Fprintf(h, "%s\x00%d\x00%t\x00", p, len(b), info.Mode()&0o111 != 0)
+		h.Write(b)
+		return err
+	})
+	return fmt.Sprintf("%x", h.Sum(nil)[:16]), err
+}
+
+func (r *Repositories) warn(text string) {
+	if r.opts.Sink != nil {
+		r.opts.Sink(event.Diagnostic{Severity: event.Warning, Text: text})
+	}
 }
 
 // emit reports what is going on.

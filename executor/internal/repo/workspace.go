@@ -254,10 +254,9 @@ func (w *workspace) run(ctx context.Context, src []byte) error {
 	if err != nil {
 		return err
 	}
-	thread := bzl.NewThread(w.shown, bzl.Printer(w.r.opts.Print))
-	bzl.Attach(thread, &bzl.Context{Package: pkg, File: label.Label{Repo: w.repo, Name: w.file}, Scope: scope, Repos: w, Extra: w})
-	stop := context.AfterFunc(ctx, func() { thread.Cancel("interrupted") })
-	defer stop()
+	thread, done := bzl.NewThread(ctx, w.shown, diag.Position{File: w.shown, Line: 1, Column: 1}, w.r.opts.Print,
+		&bzl.Context{Package: pkg, File: label.Label{Repo: w.repo, Name: w.file}, Scope: scope, Repos: w, Extra: w})
+	defer done()
 	thread.Load = w.loads(ctx, f, scope)
 	if _, err := prog.Init(thread, predeclared); err != nil {
 		if ctx.Err() != nil {
@@ -270,7 +269,8 @@ func (w *workspace) run(ctx context.Context, src []byte) error {
 
 // loads returns the Load function of w's file f.
 func (w *workspace) loads(ctx context.Context, f *syntax.File, scope bzl.Scope) func(*starlark.Thread, string) (starlark.StringDict, error) {
-	return func(_ *starlark.Thread, text string) (starlark.StringDict, error) {
+	return func(thread *starlark.Thread, text string) (starlark.StringDict, error) {
+		defer bzl.Waiting(thread)() // what is loaded is evaluated in a thread of its own
 		for _, s := range f.Stmts {
 			ls, ok := s.(*syntax.LoadStmt)
 			if !ok || ls.ModuleName() != text {

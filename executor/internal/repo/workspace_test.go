@@ -300,6 +300,45 @@ pin(name = "p", commit = "c1")
 	}
 }
 
+// What another command added to gorules.lock since it was read stays there.
+func TestLockFileOfTwo(t *testing.T) {
+	w := newWorld(t, rules+`
+-- ws/lock.bzl --
+def _impl(ctx):
+    ctx.lock("b", "1")
+    ctx.execute(["sh", "-c", "echo '%s' >>ROOT/ws/gorules.lock" % ctx.attr.other])
+    ctx.file("BUILD", "filegroup(name = 'x')")
+pin = repository_rule(implementation = _impl, attrs = {"other": attr.string()})
+-- ws/WORKSPACE --
+load("//:lock.bzl", "pin")
+pin(name = "p", other = "a 1")
+pin(name = "q", other = "c 1\nb 1")
+pin(name = "r", other = "b 2")
+-- ws/gorules.lock --
+gone 1
+`)
+	for _, tt := range []struct{ repo, lines, err string }{
+		{"p", "a 1\nb 1\ngone 1\n", ""},
+		{"q", "a 1\nb 1\nc 1\ngone 1\n", ""},
+		{"r", "b 2\n", "gorules.lock:1:1: b is pinned to\n        2\n    but is now\n        1"},
+	} {
+		if tt.repo != "p" {
+			w.shell("rm ws/gorules.lock")
+			w.write("-- ws/gorules.lock --\na 1\ngone 1\n")
+		}
+		if tt.err != "" {
+			w.shell("rm ws/gorules.lock")
+		}
+		_, err := w.target("@" + tt.repo + "//:x")
+		if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.err)) {
+			t.Errorf("@%s: %v", tt.repo, err)
+		}
+		if got := w.read("ws/gorules.lock"); !strings.HasSuffix("\n"+got, "\n"+tt.lines) {
+			t.Errorf("@%s: gorules.lock = %q", tt.repo, got)
+		}
+	}
+}
+
 // told is an error with its hint on a line of its own.
 func told(err error) string {
 	if hint := diag.Hint(err); hint != "" {

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gorules/executor/internal/source"
+	"gorules/executor/internal/fsx"
 )
 
 // FuzzState: whatever a state file holds, it is the state or absent.
@@ -24,7 +24,7 @@ func FuzzState(f *testing.F) {
 		p := m.statePath("k")
 		var err error
 		if checked {
-			err = source.WriteChecked(p, stateMagic, body)
+			err = fsx.Plain.WriteChecked(p, stateMagic, body)
 		} else if err = os.MkdirAll(filepath.Dir(p), 0o700); err == nil {
 			err = os.WriteFile(p, append([]byte(stateMagic), body...), 0o600)
 		}

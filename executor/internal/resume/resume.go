@@ -17,7 +17,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/journal"
 	"gorules/executor/internal/source"
 	"gorules/executor/label"
@@ -50,8 +52,6 @@ type State struct {
 	Said    []Said
 	Targets []Target
 	Actions int
-	Tests   int
-	Failed  int
 	Exit    int // exit.Kind; 0 for success
 	Program *Program
 }
@@ -95,7 +95,7 @@ func (m *Memory) journalPath(key string) string { return m.statePath(key) + ".jo
 // Load returns the state for key if every fact in it still holds. reason says
 // what does not, for the debug log.
 func (m *Memory) Load(key string) (st *State, reason string) {
-	b, ok := source.ReadChecked(m.statePath(key), stateMagic)
+	b, ok := fsx.Plain.ReadChecked(m.statePath(key), stateMagic)
 	if !ok {
 		return nil, "no state"
 	}
@@ -112,7 +112,41 @@ func (m *Memory) Load(key string) (st *State, reason string) {
 	if ok, p := source.Hold(st.Outputs, nil); !ok {
 		return nil, p + " changed"
 	}
+	m.use(key)
 	return st, ""
+}
+
+// Tests are those that the command of key judged when its state was kept, whether
+// or not its facts hold still: what its patterns stood for then.
+func (m *Memory) Tests(key string) []label.Label {
+	b, ok := fsx.Plain.ReadChecked(m.statePath(key), stateMagic)
+	if !ok {
+		return nil
+	}
+	st, err := decodeState(b)
+	if err != nil || st.Binary != m.Binary {
+		return nil
+	}
+	var out []label.Label
+	for _, t := range st.Targets {
+		if t.Test {
+			out = append(out, t.Label)
+		}
+	}
+	return out
+}
+
+// use notes in the modification times of the files for key that they are used: who
+// collects goes by them. Once an hour will do, see package gc.
+func (m *Memory) use(key string) {
+	info, err := os.Stat(m.statePath(key))
+	if err != nil || time.Since(info.ModTime()) < time.Hour {
+		return
+	}
+	now := time.Now()
+	for _, p := range []string{m.statePath(key), m.journalPath(key)} {
+		_ = os.Chtimes(p, now, now) // a note that is missing costs a full run some day
+	}
 }
 
 func decodeState(b []byte) (*State, error) {
@@ -132,8 +166,8 @@ func (m *Memory) Save(key string, st *State, entries []*journal.Entry) error {
 		return err
 	}
 	// The journal comes first: a state without one could not write an execution log.
-	return errors.Join(source.WriteChecked(m.journalPath(key), journalMagic, body),
-		source.WriteChecked(m.statePath(key), stateMagic, b.Bytes()))
+	return errors.Join(fsx.Plain.WriteChecked(m.journalPath(key), journalMagic, body),
+		fsx.Plain.WriteChecked(m.statePath(key), stateMagic, b.Bytes()))
 }
 
 // Forget drops the state for key.
@@ -146,7 +180,7 @@ func (m *Memory) Journal(key string) (entries []*journal.Entry, ok bool) {
 }
 
 func (m *Memory) journal(p string) ([]*journal.Entry, bool) {
-	b, ok := source.ReadChecked(p, journalMagic)
+	b, ok := fsx.Plain.ReadChecked(p, journalMagic)
 	if !ok {
 		return nil, false
 	}
@@ -176,7 +210,7 @@ func (m *Memory) Remember(entries []*journal.Entry) error {
 	}
 	body, err := journal.Encode(latest.With(entries))
 	if err == nil {
-		err = source.WriteChecked(p, journalMagic, body)
+		err = fsx.Plain.WriteChecked(p, journalMagic, body)
 	}
 	if why == nil {
 		return err // Reasons tells of the last build that ran something
@@ -185,12 +219,12 @@ func (m *Memory) Remember(entries []*journal.Entry) error {
 	if err := gob.NewEncoder(&b).Encode(why); err != nil {
 		return fmt.Errorf("why: %w", err)
 	}
-	return errors.Join(err, source.WriteChecked(filepath.Join(m.Dir, "why"), whyMagic, b.Bytes()))
+	return errors.Join(err, fsx.Plain.WriteChecked(filepath.Join(m.Dir, "why"), whyMagic, b.Bytes()))
 }
 
 // Reasons returns why the actions ran that the last build ran; none if it is not known.
 func (m *Memory) Reasons() []Reason {
-	b, ok := source.ReadChecked(filepath.Join(m.Dir, "why"), whyMagic)
+	b, ok := fsx.Plain.ReadChecked(filepath.Join(m.Dir, "why"), whyMagic)
 	if !ok {
 		return nil
 	}

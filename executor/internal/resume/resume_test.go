@@ -97,6 +97,35 @@ func TestState(t *testing.T) {
 	}
 }
 
+// A use is noted for who collects, at most once an hour.
+func TestStateUse(t *testing.T) {
+	m := &resume.Memory{Dir: t.TempDir(), Binary: "one"}
+	facts, err := source.OutputFacts(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Save("key", &resume.State{Sources: source.New(source.LoadCache("")).Facts(), Outputs: facts}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for age, noted := range map[time.Duration]bool{2 * time.Hour: true, 10 * time.Minute: false} {
+		was := time.Now().Add(-age)
+		files := []string{filepath.Join(m.Dir, "state", "key"), filepath.Join(m.Dir, "state", "key.journal")}
+		for _, p := range files {
+			if err := os.Chtimes(p, was, was); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if st, why := m.Load("key"); st == nil {
+			t.Fatal(why)
+		}
+		for _, p := range files {
+			if info, err := os.Stat(p); err != nil || info.ModTime().After(was.Add(time.Minute)) != noted {
+				t.Errorf("%s used %v ago: %v, %v", p, age, info.ModTime(), err)
+			}
+		}
+	}
+}
+
 func TestKey(t *testing.T) {
 	a, err1 := resume.Key(struct{ A, B string }{"x", "y"})
 	b, err2 := resume.Key(struct{ A, B string }{"xy", ""})

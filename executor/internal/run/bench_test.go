@@ -33,8 +33,8 @@ func (instant) Run(_ context.Context, p *sandbox.Process) (sandbox.Result, error
 	return sandbox.Result{}, nil
 }
 
-// compiles makes n actions like compiles of a crate: a toolchain and a vendored
-// crate at their origins, 90 workspace sources in folders, and deps flat
+// compiles makes n actions like compiles of a crate: a toolchain, a
+// vendored crate and workspace sources of 90 files each in folders, and deps flat
 // dependencies, a different set each.
 func compiles(b *testing.B, s *cas.Disk, n, deps int) []*action.Bound {
 	ctx := context.Background()
@@ -45,23 +45,20 @@ func compiles(b *testing.B, s *cas.Disk, n, deps int) []*action.Bound {
 		}
 		return d
 	}
-	origin := func(dir string) *tree.Tree {
-		t, err := tree.New([]tree.Entry{{Name: "f", File: digest.Empty}}, dir)
+	folder := func(pattern string) *tree.Tree {
+		var t tree.Builder
+		for i := range 90 {
+			if err := t.AddFile(fmt.Sprintf(pattern, i%6, i), put(fmt.Sprint(pattern, i)), false); err != nil {
+				b.Fatal(err)
+			}
+		}
+		built, err := t.Build()
 		if err != nil {
 			b.Fatal(err)
 		}
-		return t
+		return built
 	}
-	var src tree.Builder
-	for i := range 90 {
-		if err := src.AddFile(fmt.Sprintf("crates/c/src/m%d/f%d.rs", i%6, i), put(fmt.Sprint("source ", i)), false); err != nil {
-			b.Fatal(err)
-		}
-	}
-	srcs, err := src.Build()
-	if err != nil {
-		b.Fatal(err)
-	}
+	rust, serde, srcs := folder("lib%d/%d.so"), folder("src/m%d/f%d.rs"), folder("crates/c/src/m%d/f%d.rs")
 	var libs []digest.Digest
 	for i := range deps + n {
 		libs = append(libs, put(fmt.Sprint("library ", i)))
@@ -69,8 +66,8 @@ func compiles(b *testing.B, s *cas.Disk, n, deps int) []*action.Bound {
 	var out []*action.Bound
 	for i := range n {
 		var t tree.Builder
-		t.AddTree("/usr", origin("/usr"))
-		t.AddTree("/vendor/serde-1.0.0", origin("/usr/share/doc"))
+		t.AddTree("/rust", rust)
+		t.AddTree("/vendor/serde-1.0.0", serde)
 		t.AddTree("/w", srcs)
 		t.AddLink("/bin", "usr/bin")
 		t.AddLink("/lib", "usr/lib")
@@ -130,7 +127,7 @@ func benchmark(b *testing.B, e run.Sandbox, deps int, outputs ...string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Sandbox: e})
+	l, err := run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Sandbox: hostUsr{e}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -153,7 +150,7 @@ func benchmark(b *testing.B, e run.Sandbox, deps int, outputs ...string) {
 			b.StopTimer()
 			l.Close()
 			os.RemoveAll(filepath.Join(root, "run", "trees"))
-			if l, err = run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Sandbox: e}); err != nil {
+			if l, err = run.NewLocal(run.LocalOptions{Root: filepath.Join(root, "run"), Store: s, Sandbox: hostUsr{e}}); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/tree"
+	"gorules/executor/regular"
 )
 
 // Sources finds content that was hashed where it stands and is not in the
@@ -30,8 +29,7 @@ type blobs struct {
 }
 
 // fetch makes sure that e's content is in the store and returns its file there.
-// origin, where not "", is the folder that holds e.
-func (b *blobs) fetch(ctx context.Context, e tree.Entry, origin string) (string, error) {
+func (b *blobs) fetch(ctx context.Context, e tree.Entry) (string, error) {
 	p, err := b.store.Path(ctx, e.File, e.Executable)
 	if !errors.Is(err, cas.ErrNotFound) {
 		return p, err
@@ -40,13 +38,10 @@ func (b *blobs) fetch(ctx context.Context, e tree.Entry, origin string) (string,
 	if b.sources != nil {
 		file, ok = b.sources.Blob(e.File)
 	}
-	if !ok && origin != "" {
-		file, ok = filepath.Join(origin, e.Name), true
-	}
 	if !ok {
 		return "", err
 	}
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", file, err)
 	}
@@ -62,8 +57,8 @@ func (b *blobs) fetch(ctx context.Context, e tree.Entry, origin string) (string,
 
 // link makes dst be e's content, sharing the store's file: for places that
 // actions see read-only.
-func (b *blobs) link(ctx context.Context, e tree.Entry, origin, dst string) error {
-	p, err := b.fetch(ctx, e, origin)
+func (b *blobs) link(ctx context.Context, e tree.Entry, dst string) error {
+	p, err := b.fetch(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -71,8 +66,8 @@ func (b *blobs) link(ctx context.Context, e tree.Entry, origin, dst string) erro
 }
 
 // copy makes dst a file of its own: for places that actions may write to.
-func (b *blobs) copy(ctx context.Context, e tree.Entry, origin, dst string) error {
-	p, err := b.fetch(ctx, e, origin)
+func (b *blobs) copy(ctx context.Context, e tree.Entry, dst string) error {
+	p, err := b.fetch(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -89,7 +84,7 @@ func (b *blobs) fill(ctx context.Context, t *tree.Tree, dir string) error {
 		var err error
 		switch e.Kind {
 		case tree.File:
-			err = b.link(ctx, e, t.Origin, p)
+			err = b.link(ctx, e, p)
 		case tree.Link:
 			if err = b.fs.Symlink(e.Target, p); err == nil {
 				err = b.fs.Times(p, fsx.Stamp)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 	"google.golang.org/protobuf/proto"
@@ -111,6 +113,72 @@ func TestDiskCacheDamage(t *testing.T) {
 		t.Errorf("a directory in its place: %v, %v", ok, err)
 	}
 	recorded(t, root, s)
+}
+
+// A use is noted for who collects, at most once an hour.
+func TestDiskCacheUse(t *testing.T) {
+	root, s := t.TempDir(), &cas.Memory{}
+	b, file := recorded(t, root, s)
+	c := diskCache(t, root, s)
+	for age, noted := range map[time.Duration]bool{2 * time.Hour: true, 10 * time.Minute: false} {
+		was := time.Now().Add(-age)
+		if err := os.Chtimes(file, was, was); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := c.Lookup(context.Background(), b); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if info, err := os.Stat(file); err != nil || info.ModTime().After(was.Add(time.Minute)) != noted {
+			t.Errorf("used %v ago: %v, %v", age, info.ModTime(), err)
+		}
+	}
+}
+
+// An entry says what made it, and what it names.
+func TestReadStored(t *testing.T) {
+	ctx := context.Background()
+	root, s := t.TempDir(), &cas.Memory{}
+	b, file := recorded(t, root, s)
+	c := diskCache(t, root, s)
+	c.Workspace = "ws"
+	res, ok, err := c.Lookup(ctx, b)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := c.Record(ctx, b, res); err != nil {
+		t.Fatal(err)
+	}
+	got, err := run.ReadStored(ctx, s, file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Key != b.Digest || got.Workspace != "ws" || got.Toolchain != "" || len(got.Blobs) == 0 {
+		t.Errorf("%+v", got)
+	}
+	// What a program came with is the top folder that it stands in.
+	var in tree.Builder
+	for _, name := range strings.Fields("cc as ld ar nm strip objdump ranlib") {
+		if err := in.AddFile("tools/bin/"+name, digest.Of([]byte(name)), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, err := in.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := runtest.Bound([]string{"/tools/bin/cc"}, whole, "/out/f")
+	res.Key = with.Digest
+	if err := c.Record(ctx, with, res); err != nil {
+		t.Fatal(err)
+	}
+	h := with.Digest.Hex()
+	if got, err = run.ReadStored(ctx, s, filepath.Join(root, "ac", h[:2], h), nil); err != nil {
+		t.Fatal(err)
+	}
+	tools, _ := whole.Lookup("tools")
+	if want := "/tools/bin/cc " + tools.Dir.Digest().Hex()[:8]; got.Toolchain != want {
+		t.Errorf("toolchain %q, want %q", got.Toolchain, want)
+	}
 }
 
 func TestDiskCacheTier(t *testing.T) {

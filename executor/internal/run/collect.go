@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/tree"
+	"gorules/executor/regular"
 )
 
 // finder tells in which directory of this machine an output path is made, and
@@ -33,6 +36,7 @@ func refuse(format string, args ...any) error { return &refused{fmt.Sprintf(form
 // may do without them. No process of the action may be alive.
 func (l *Local) collect(ctx context.Context, b *action.Bound, find finder, early map[string]action.Content) (outputs map[string]action.Content, unusable map[string]string, err error) {
 	outputs = map[string]action.Content{}
+	take := l.adopting()
 	for _, o := range b.Outputs {
 		var c action.Content
 		var reason string
@@ -40,7 +44,7 @@ func (l *Local) collect(ctx context.Context, b *action.Bound, find finder, early
 		if announced {
 			c, reason, err = l.again(ctx, o, find, was)
 		} else {
-			c, reason, err = l.output(ctx, o, find)
+			c, reason, err = l.output(ctx, o, find, take)
 		}
 		switch {
 		case err != nil:
@@ -70,7 +74,7 @@ const absent = "was not made"
 // again checks that an early output is still what it was when it was announced.
 func (l *Local) again(ctx context.Context, o action.BoundOutput, find finder, was action.Content) (action.Content, string, error) {
 	if o.Dir {
-		c, reason, err := l.output(ctx, o, find)
+		c, reason, err := l.output(ctx, o, find, l.copying())
 		if err == nil && reason == "" && c.Tree.Digest() != was.Tree.Digest() {
 			reason = changed
 		}
@@ -98,20 +102,68 @@ func (l *Local) again(ctx context.Context, o action.BoundOutput, find finder, wa
 
 const changed = "changed after it was announced as complete"
 
-// output copies one output into the store. As in Bazel, every file that an action
+// A taker brings outputs into the store, as long as they are not too large
+// together.
+type taker struct {
+	max  int64
+	left atomic.Int64
+	put  func(ctx context.Context, f *os.File, p string, executable bool) (digest.Digest, error)
+}
+
+// perEntry is what each entry of a folder counts besides its bytes: many empty ones
+// take memory and time, too.
+const perEntry = 4 << 10
+
+// adopting takes the files of an action of which no process is left.
+func (l *Local) adopting() *taker { return l.taker(l.store.Adopt) }
+
+// copying takes files that somebody may still write to.
+func (l *Local) copying() *taker {
+	return l.taker(func(ctx context.Context, f *os.File, _ string, executable bool) (digest.Digest, error) {
+		return l.store.Add(ctx, f, executable)
+	})
+}
+
+func (l *Local) taker(put func(ctx context.Context, f *os.File, p string, executable bool) (digest.Digest, error)) *taker {
+	t := &taker{max: l.maxBytes, put: put}
+	t.left.Store(l.maxBytes)
+	return t
+}
+
+// charge refuses what makes the outputs too large.
+func (t *taker) charge(size int64) error {
+	if t.left.Add(-size) < 0 {
+		return refuse("makes the outputs of this action larger than %d bytes together; allow more with --max_action_output", t.max)
+	}
+	return nil
+}
+
+// file takes the open file f, whose path is p.
+func (t *taker) file(ctx context.Context, f *os.File, p string, executable bool) (digest.Digest, error) {
+	info, err := f.Stat()
+	if err == nil {
+		err = t.charge(info.Size())
+	}
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	return t.put(ctx, f, p, executable)
+}
+
+// output brings one output into the store. As in Bazel, every file that an action
 // makes may be executed, whatever mode the action gave it: a tool that another
-// action wrote needs no chmod, and what a mode would say is in no key twice. failure is absent or another reason
-// for which it cannot be taken.
-func (l *Local) output(ctx context.Context, o action.BoundOutput, find finder) (c action.Content, failure string, err error) {
+// action wrote needs no chmod, and what a mode would say is in no key twice.
+// failure is absent or another reason for which it cannot be taken.
+func (l *Local) output(ctx context.Context, o action.BoundOutput, find finder, take *taker) (c action.Content, failure string, err error) {
 	dir, rel, ok := find(o.Path)
 	if !ok {
 		return c, "", fmt.Errorf("output %s has no place", o.Path)
 	}
 	switch {
 	case o.Dir:
-		c.Tree, err = l.directory(ctx, dir, rel)
+		c.Tree, err = l.directory(ctx, dir, rel, take)
 	default:
-		c.File, err = l.file(ctx, dir, rel)
+		c.File, err = l.file(ctx, dir, rel, take)
 		c.Executable = true
 		if errors.Is(err, errLink) { // whether it may be one is for Judge
 			c.Executable = false
@@ -146,7 +198,7 @@ func openAt(dir *os.File, rel string, flags int) (*os.File, error) {
 				return nil, refuse("cannot be read: permission denied")
 			}
 			continue
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENAMETOOLONG):
 			return nil, refuse(absent)
 		case errors.Is(err, unix.ELOOP):
 			return nil, errLink
@@ -192,7 +244,7 @@ func openRegular(dir *os.File, rel string) (f *os.File, err error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = refuse("is %s, not a file", kindOf(info.Mode()))
+		err = refuse("is %s, not a file", regular.Kind(info.Mode()))
 	}
 	if err != nil {
 		f.Close()
@@ -201,29 +253,13 @@ func openRegular(dir *os.File, rel string) (f *os.File, err error) {
 	return f, nil
 }
 
-func kindOf(m fs.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeNamedPipe != 0:
-		return "a FIFO"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	}
-	return "a file"
-}
-
-func (l *Local) file(ctx context.Context, dir, rel string) (digest.Digest, error) {
+func (l *Local) file(ctx context.Context, dir, rel string, take *taker) (digest.Digest, error) {
 	f, err := openOutput(dir, rel)
 	if err != nil {
 		return digest.Digest{}, err
 	}
 	defer f.Close()
-	return l.store.Add(ctx, f, true)
+	return take.file(ctx, f, f.Name(), true)
 }
 
 func linkOutput(dir, rel string) (string, error) {
@@ -255,7 +291,7 @@ func readLink(dir *os.File, rel string) (string, error) {
 }
 
 // directory takes the folder rel below dir.
-func (l *Local) directory(ctx context.Context, dir, rel string) (*tree.Tree, error) {
+func (l *Local) directory(ctx context.Context, dir, rel string, take *taker) (*tree.Tree, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err
@@ -272,14 +308,21 @@ func (l *Local) directory(ctx context.Context, dir, rel string) (*tree.Tree, err
 	if info, err := root.Stat(); err != nil {
 		return nil, err
 	} else if !info.IsDir() {
-		return nil, refuse("is %s, not a folder", kindOf(info.Mode()))
+		return nil, refuse("is %s, not a folder", regular.Kind(info.Mode()))
 	}
-	return l.walk(ctx, root, "")
+	t, err := l.walk(ctx, root, "", take)
+	if err != nil {
+		return nil, err
+	}
+	if p, target, found := firstLeaving(t); found {
+		return nil, refuse("has a symbolic link that leads out of it: %s -> %s; use a relative target inside the output", p, target)
+	}
+	return t, nil
 }
 
 // walk takes the open folder dir, which is at below of the output.
-func (l *Local) walk(ctx context.Context, dir *os.File, below string) (*tree.Tree, error) {
-	es, err := dir.ReadDir(-1)
+func (l *Local) walk(ctx context.Context, dir *os.File, below string, take *taker) (*tree.Tree, error) {
+	es, err := list(dir, take)
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +337,7 @@ func (l *Local) walk(ctx context.Context, dir *os.File, below string) (*tree.Tre
 			te.Kind = tree.Dir
 			sub, err := openAt(dir, e.Name(), unix.O_RDONLY|unix.O_DIRECTORY)
 			if err == nil {
-				te.Dir, err = l.walk(ctx, sub, p)
+				te.Dir, err = l.walk(ctx, sub, p, take)
 				sub.Close()
 			}
 			if err != nil {
@@ -305,26 +348,41 @@ func (l *Local) walk(ctx context.Context, dir *os.File, below string) (*tree.Tre
 			if te.Target, err = readLink(dir, e.Name()); err != nil {
 				return nil, inside(p, err)
 			}
-			if leaves(p, te.Target) {
-				return nil, refuse("has a symbolic link that leads out of it: %s -> %s; use a relative target inside the output", p, te.Target)
-			}
 		case e.Type().IsRegular():
 			f, err := openRegular(dir, e.Name())
 			if err != nil {
 				return nil, inside(p, err)
 			}
 			te.Executable = true
-			te.File, err = l.store.Add(ctx, f, true)
+			te.File, err = take.file(ctx, f, f.Name(), true)
 			f.Close()
 			if err != nil {
-				return nil, err
+				return nil, inside(p, err)
 			}
 		default:
-			return nil, refuse("has %s in it: %s; only files, folders and symbolic links can be outputs", kindOf(e.Type()), p)
+			return nil, refuse("has %s in it: %s; only files, folders and symbolic links can be outputs", regular.Kind(e.Type()), p)
 		}
 		entries = append(entries, te)
 	}
-	return tree.New(entries, "")
+	return tree.New(entries)
+}
+
+// list reads the open folder dir, piece by piece: it may have more entries than may
+// be taken.
+func list(dir *os.File, take *taker) (all []fs.DirEntry, err error) {
+	for {
+		es, err := dir.ReadDir(1000)
+		all = append(all, es...)
+		if err == io.EOF {
+			return all, nil
+		}
+		if err == nil {
+			err = take.charge(int64(len(es)) * perEntry)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // inside names the place in a refusal that came from below.
@@ -334,13 +392,4 @@ func inside(p string, err error) error {
 		return refuse("has something at %s that %s", p, r.reason)
 	}
 	return err
-}
-
-// leaves reports whether a link at p, relative to the output, leads out of it.
-func leaves(p, target string) bool {
-	if path.IsAbs(target) {
-		return true
-	}
-	to := path.Join(path.Dir(p), target)
-	return to == ".." || strings.HasPrefix(to, "../")
 }

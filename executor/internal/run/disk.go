@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	remote "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 	"google.golang.org/protobuf/proto"
@@ -28,7 +28,14 @@ const DiskHit = "disk cache hit"
 // that is killed at any moment leaves no entry without its blobs. It is seen by
 // other processes at once and is not synced: what a power loss leaves of an
 // entry or of its blobs is found by checksum (see cas.Disk) and is a miss.
+//
+// An entry's modification time says when it was last used, at most an hour
+// behind. Entries are not pinned: one that is collected was read before, or is
+// a miss, and its blobs are pinned where they are used.
 type DiskCache struct {
+	// Workspace is the id of the one whose results are recorded.
+	Workspace string
+
 	root  string
 	tier  string
 	store cas.Store
@@ -47,24 +54,13 @@ func OpenDiskCache(root, tier string, store cas.Store, fsys *fsx.FS) (*DiskCache
 	if err != nil {
 		return nil, fmt.Errorf("action cache: %w", err)
 	}
-	c.mode = info.Mode().Perm() | 0o700
-	if err := c.mkdir(filepath.Join(root, "ac")); err != nil {
+	c.mode = fsx.ModeBelow(info)
+	if err := fsys.Folder(root, "ac", c.mode); err != nil {
 		return nil, fmt.Errorf("action cache %s: %w", root, err)
 	}
 	fsys.Spread(filepath.Join(root, "ac"))
 	fsys.Sweep(filepath.Join(root, "ac"), "tmp-")
 	return c, nil
-}
-
-func (c *DiskCache) mkdir(p string) error {
-	err := c.fs.Mkdir(p, c.mode)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err == nil {
-		err = os.Chmod(p, c.mode)
-	}
-	return err
 }
 
 func (c *DiskCache) path(d digest.Digest) string {
@@ -77,13 +73,8 @@ func (c *DiskCache) Lookup(ctx context.Context, b *action.Bound) (Result, bool, 
 	if err := ctx.Err(); err != nil {
 		return Result{}, false, err
 	}
-	file, err := c.fs.OpenFile(c.path(b.Digest))
+	raw, err := c.fs.ReadFile(c.path(b.Digest), maxFrame)
 	if err != nil {
-		return Result{}, false, nil
-	}
-	defer file.Close()
-	raw, err := io.ReadAll(io.LimitReader(file, maxFrame+1))
-	if err != nil || len(raw) > maxFrame {
 		return Result{}, false, nil
 	}
 	f, err := decodeFrame(raw)
@@ -101,6 +92,10 @@ func (c *DiskCache) Lookup(ctx context.Context, b *action.Bound) (Result, bool, 
 	if !Cacheable(b, res) {
 		return Result{}, false, nil
 	}
+	p := c.path(b.Digest)
+	if info, err := os.Lstat(p); err == nil && time.Since(info.ModTime()) > fsx.Granularity {
+		c.fs.Times(p, time.Now()) // best effort
+	}
 	res.Cache = DiskHit
 	return res, true, nil
 }
@@ -114,6 +109,11 @@ func (c *DiskCache) Record(ctx context.Context, b *action.Bound, res Result) err
 	if err != nil {
 		return fmt.Errorf("recording action %s: %w", res.Key, err)
 	}
+	origin, err := Origin{c.Workspace, toolchain(b)}.encode()
+	if err != nil {
+		return fmt.Errorf("recording action %s: %w", res.Key, err)
+	}
+	m.ExecutionMetadata.AuxiliaryMetadata = append(m.ExecutionMetadata.AuxiliaryMetadata, origin)
 	blob, _, err := digest.OfMessage(m)
 	if err != nil {
 		return fmt.Errorf("recording action %s: %w", res.Key, err)
@@ -124,21 +124,20 @@ func (c *DiskCache) Record(ctx context.Context, b *action.Bound, res Result) err
 	return nil
 }
 
+// write makes p hold b. A folder of entries is made with the first of them, also
+// where something that is no folder stands in its place.
 func (c *DiskCache) write(p string, b []byte) error {
-	f, err := c.fs.CreateTemp(filepath.Join(c.root, "ac"), "tmp-", 0o644)
+	top := filepath.Join(c.root, "ac")
+	f, err := c.fs.CreateTemp(top, "tmp-", 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = c.fs.Rename(f.Name(), p)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err = c.mkdir(filepath.Dir(p)); err == nil {
-				err = c.fs.Rename(f.Name(), p)
-			}
-		} else if err != nil && os.RemoveAll(p) == nil { // a directory in its place
-			err = c.fs.Rename(f.Name(), p)
-		}
+		err = c.fs.Folder(top, filepath.Base(filepath.Dir(p)), c.mode)
+	}
+	if err == nil {
+		err = c.fs.Replace(f.Name(), p)
 	}
 	if err != nil {
 		os.Remove(f.Name())

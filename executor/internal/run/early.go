@@ -16,6 +16,7 @@ type watcher struct {
 	l    *Local
 	find finder
 	obs  Hints
+	take *taker
 
 	pending []action.BoundOutput // only the line method touches it
 	wg      sync.WaitGroup
@@ -26,7 +27,7 @@ type watcher struct {
 }
 
 func (l *Local) watch(ctx context.Context, b *action.Bound, find finder, obs Hints) *watcher {
-	w := &watcher{ctx: ctx, l: l, find: find, obs: obs, done: map[string]action.Content{}}
+	w := &watcher{ctx: ctx, l: l, find: find, obs: obs, take: l.copying(), done: map[string]action.Content{}}
 	for _, o := range b.Outputs {
 		if len(o.Early) > 0 {
 			w.pending = append(w.pending, o)
@@ -65,7 +66,7 @@ func matches(want map[string]string, fields map[string]any) bool {
 }
 
 func (w *watcher) announce(o action.BoundOutput) {
-	c, failure, err := w.l.output(w.ctx, o, w.find)
+	c, failure, err := w.l.output(w.ctx, o, w.find, w.take)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {

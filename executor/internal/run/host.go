@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/supervise"
 	"gorules/executor/internal/tree"
 )
 
@@ -29,7 +30,7 @@ func (l *Local) runOnHost(ctx context.Context, b *action.Bound, obs Hints) (Resu
 	if err != nil {
 		return Result{}, named(b, err)
 	}
-	defer l.scratch.put([]string{dir})
+	defer l.scratch.put(dir)
 	res, err := l.onHost(ctx, b, obs, dir)
 	if err != nil {
 		return Result{}, named(b, err)
@@ -90,7 +91,7 @@ func (l *Local) onHost(ctx context.Context, b *action.Bound, obs Hints, dir stri
 		env[name] = onHostPaths(value, dir)
 	}
 	res := Result{Start: time.Now(), Key: b.Digest, Runner: HostRunner}
-	ws, notStarted, err := supervised(run, argv, environ(env), workdir, out, errs)
+	ws, notStarted, err := (&supervise.Command{Program: argv[0], Argv: argv, Env: environ(env), Dir: workdir, Stdout: out, Stderr: errs}).Run(run)
 	res.Wall = time.Since(res.Start)
 	announced, earlyErr := early.wait()
 	switch {
@@ -133,7 +134,7 @@ func (l *Local) copyTree(ctx context.Context, t *tree.Tree, dir string) error {
 		var err error
 		switch e.Kind {
 		case tree.File:
-			err = l.blobs.copy(ctx, e, t.Origin, p)
+			err = l.blobs.copy(ctx, e, p)
 		case tree.Link:
 			err = os.Symlink(e.Target, p)
 		case tree.Dir:

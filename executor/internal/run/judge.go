@@ -19,6 +19,8 @@ func Judge(b *action.Bound, r Result) string {
 	switch {
 	case r.NotStarted != "":
 		return r.NotStarted
+	case r.Unlike != "":
+		return r.Unlike
 	case r.TimedOut && !b.AnyExit:
 		return fmt.Sprintf("timed out after %s", timeout(b))
 	case r.TimedOut:
@@ -55,4 +57,6 @@ func (r Result) OK(b *action.Bound) bool {
 }
 
 // Cacheable reports whether res may be given to the next who asks for b.
-func Cacheable(b *action.Bound, res Result) bool { return res.OK(b) && !b.NoSandbox }
+func Cacheable(b *action.Bound, res Result) bool {
+	return res.OK(b) && !b.NoSandbox && !(res.Lowered && res.ExitCode != 0)
+}

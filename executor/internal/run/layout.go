@@ -5,59 +5,69 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"gorules/executor/internal/action"
-	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/tree"
 )
 
-// A layout turns the input root of one action into mounts.
+// A layout turns the input root of one action into mounts and memory, of which
+// nothing has to be removed again.
 //
-// A directory in which nothing is written is mounted as a whole: its origin or
-// its materialised form, read-only. Where that is not worth it, its files are
-// linked into a scratch directory, which is mounted read-only. The parent of
-// each output is a fresh scratch directory, mounted writable, into which the
-// inputs that stand there too are copied. What Bound.Writable names is an
-// overlay whose changes are thrown away.
+// A directory in which nothing is written is mounted as a whole: its materialised
+// form, read-only. Where that is not worth it, its directories, links and small
+// files are made in memory by the sandbox, and its large files are mounted one by
+// one. The parent of each output is a fresh directory of the
+// disk, mounted writable, into which the inputs that stand there too are copied.
+// What Bound.Writable names is in memory too, or an overlay over what is too
+// large for that; its changes are thrown away.
 type layout struct {
 	local  *Local
 	ctx    context.Context
 	mounts []sandbox.Mount
+	files  []sandbox.File
 	links  []sandbox.Symlink
 	dirs   []string
-	taken  []string // scratch directories to give back
+	taken  string // the directory of the disk, to be given back; "" if none was wanted
 
 	outParent map[string]bool
 	writable  map[string]bool
 	spine     map[string]bool   // has one of these, or a missing working directory, at or below it
-	places    map[string]string // output parent -> scratch directory
-	staged    map[string]host   // every directory of the root that is not mounted as a whole
-	plain     map[*tree.Tree]bool
-	stamps    []string
+	places    map[string]string // output parent -> directory of the disk
+	seen      map[string]bool   // of writable: those at which there are inputs
 }
 
-// host is where a directory of the input root is being put together.
-type host struct {
-	dir  string // "" for mere mount points in the root
-	kind hostKind
+// place says where a directory of the input root is being put together: at a
+// directory of the disk, or "" in memory. cow says that the action may write to
+// it and the changes are thrown away.
+type place struct {
+	disk string
+	cow  bool
 }
 
-type hostKind uint8
-
-const (
-	bare   hostKind = iota // nothing but mount points
-	linked                 // a directory shown read-only, or below an overlay: links
-	owned                  // a directory that the action may write to: copies
-)
-
-// The limits of what is mounted rather than linked. A mount costs about as
-// much as 8 links; beyond maxWhole files one edit would re-link too many.
+// The limits of what is mounted rather than put into memory file by file. A
+// mount costs about as much as 4 small files. Beyond maxWhole files a tree may
+// cost more to link than it saves, unless it is met again: the host's programs,
+// say, are in thousands of actions. Beyond maxAgain one edit would re-link too
+// many.
 const (
 	minWhole = 8
 	maxWhole = 512
+	maxAgain = 8192
 )
+
+// The largest tree of which a perturbed world changes the order: in memory.
+const (
+	maxShuffled      = 2000
+	maxShuffledBytes = 64 << 20
+)
+
+// maxMemory is the largest input, in bytes, that is copied into memory; a larger
+// one is mounted by itself.
+const maxMemory = 64 << 10
 
 // maxCopy is the largest input, in bytes, that is copied into a directory for
 // outputs; a larger one is mounted there by itself.
@@ -70,7 +80,7 @@ func (l *Local) layOut(ctx context.Context, b *action.Bound) (*layout, error) {
 	lay := &layout{
 		local: l, ctx: ctx,
 		outParent: map[string]bool{}, writable: map[string]bool{}, spine: map[string]bool{},
-		places: map[string]string{}, staged: map[string]host{}, plain: map[*tree.Tree]bool{},
+		places: map[string]string{}, seen: map[string]bool{},
 	}
 	err := lay.root(b)
 	if err != nil {
@@ -99,29 +109,20 @@ func (l *layout) root(b *action.Bound) error {
 	if e, ok := b.Root.Lookup(strings.TrimPrefix(b.Workdir, "/")); !ok || e.Kind != tree.Dir {
 		l.mark(b.Workdir)
 	}
-	if err := l.children(b.Root, "/", host{}, false); err != nil {
+	if err := l.children(b.Root, "/", place{}); err != nil {
 		return err
 	}
 	for p := range l.outParent {
 		if _, ok := l.places[p]; !ok {
-			if err := l.missing(p); err != nil {
-				return err
-			}
-			if _, err := l.place(p, ""); err != nil {
+			if _, err := l.output(p); err != nil {
 				return err
 			}
 		}
 	}
 	for p := range l.writable {
-		if _, err := l.visited(p); err != nil {
-			if err := l.missing(p); err != nil {
-				return err
-			}
+		if !l.seen[p] && !l.outParent[p] {
 			l.mounts = append(l.mounts, sandbox.Mount{Target: p, Kind: sandbox.Tmpfs})
 		}
-	}
-	if err := l.missing(b.Workdir); err != nil {
-		return err
 	}
 	for _, o := range b.Outputs {
 		if o.Dir && !l.outParent[o.Path] {
@@ -129,11 +130,6 @@ func (l *layout) root(b *action.Bound) error {
 			if err := l.local.fs.MkdirAll(filepath.Join(dir, rel), 0o755); err != nil {
 				return fmt.Errorf("output %s: %w", o.Path, err)
 			}
-		}
-	}
-	for i := len(l.stamps) - 1; i >= 0; i-- {
-		if err := l.local.fs.Times(l.stamps[i], fsx.Stamp); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -145,7 +141,7 @@ func (l *layout) mark(p string) {
 	}
 }
 
-// find returns the scratch directory in which the output path p is made.
+// find returns the directory of the disk in which the output path p is made.
 func (l *layout) find(p string) (dir, rel string, ok bool) {
 	for q := p; ; q = path.Dir(q) {
 		if d, ok := l.places[q]; ok {
@@ -157,137 +153,118 @@ func (l *layout) find(p string) (dir, rel string, ok bool) {
 	}
 }
 
-// visited fails if nothing of the input root is at p.
-func (l *layout) visited(p string) (host, error) {
-	if h, ok := l.staged[p]; ok {
-		return h, nil
-	}
-	return host{}, fmt.Errorf("no input at %s", p)
-}
-
-// missing makes p, which no input provides, a directory in whatever is around it.
-func (l *layout) missing(p string) error {
-	for q := p; q != "/"; q = path.Dir(q) {
-		h, err := l.visited(q)
+// output mounts a fresh directory for outputs at p.
+func (l *layout) output(p string) (string, error) {
+	if l.taken == "" {
+		d, err := l.local.scratch.get()
 		if err != nil {
-			continue
+			return "", err
 		}
-		if h.kind == linked && q != p {
-			// The folder around it is read-only for the sandbox too.
-			if err := l.local.fs.MkdirAll(filepath.Join(h.dir, strings.TrimPrefix(p, q)), 0o755); err != nil {
-				return err
-			}
+		l.taken = d
+	}
+	d := l.taken
+	if len(l.outParent) > 1 {
+		d += "/" + strconv.Itoa(len(l.places))
+		if err := l.local.fs.Mkdir(d, 0o755); err != nil {
+			return "", err
 		}
-		return nil
-	}
-	return nil
-}
-
-func (l *layout) take() (string, error) {
-	d, err := l.local.scratch.get()
-	if err == nil {
-		l.taken = append(l.taken, d)
-	}
-	return d, err
-}
-
-// place mounts a fresh directory for outputs at p; point is its mount point in
-// a linked directory around it, or "".
-func (l *layout) place(p, point string) (string, error) {
-	d, err := l.take()
-	if err != nil {
-		return "", err
 	}
 	l.places[p] = d
-	l.staged[p] = host{d, owned}
-	return d, l.mount(sandbox.Mount{Target: p, Source: d, Kind: sandbox.BindRW}, point)
-}
-
-func (l *layout) mount(m sandbox.Mount, point string) error {
-	l.mounts = append(l.mounts, m)
-	if point == "" {
-		return nil
-	}
-	return l.local.fs.Mkdir(point, 0o755)
+	l.mounts = append(l.mounts, sandbox.Mount{Target: p, Source: d, Kind: sandbox.BindRW})
+	return d, nil
 }
 
 // dir lays out t at p, inside the directory around it.
-func (l *layout) dir(t *tree.Tree, p string, around host, cow bool) error {
-	point := "" // where p is a mount point in the directory around it
-	if around.kind == linked {
-		point = around.dir + "/" + path.Base(p)
-	}
-	cow = cow || l.writable[p]
-	kind := sandbox.BindRO
-	if cow {
-		kind = sandbox.Overlay
+func (l *layout) dir(t *tree.Tree, p string, around place) error {
+	in := around
+	if l.writable[p] {
+		in.cow, l.seen[p] = true, true
 	}
 	if l.outParent[p] {
-		d, err := l.place(p, point)
+		d, err := l.output(p)
 		if err != nil {
 			return err
 		}
-		return l.children(t, p, host{d, owned}, cow)
+		return l.children(t, p, place{d, in.cow})
 	}
 	if !system[p] && !l.below(p) {
-		d, ok, err := l.whole(t)
+		d, ok, err := l.whole(t, in.cow)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 		if ok {
-			l.staged[p] = host{d, bare}
-			return l.mount(sandbox.Mount{Target: p, Source: d, Kind: kind}, point)
+			if in.cow {
+				l.mounts = append(l.mounts, sandbox.Mount{Target: p, Source: d, Kind: sandbox.Overlay})
+			} else {
+				l.show(p, d, path.Dir(d))
+			}
+			return nil
 		}
 	}
-	in := host{around.dir + "/" + path.Base(p), around.kind}
 	switch {
 	case system[p]:
-		in = host{}
+		in = place{}
 		l.dirs = append(l.dirs, p)
-	case l.writable[p], around.kind == bare && l.needsStage(t, p), around.kind == owned && !l.spine[p]:
-		d, err := l.take()
+	case l.writable[p]:
+		in.disk = ""
+		direct, err := tree.New(files(t))
 		if err != nil {
 			return err
 		}
-		in = host{d, linked}
-		l.stamps = append(l.stamps, d)
-		if err := l.mount(sandbox.Mount{Target: p, Source: d, Kind: kind}, point); err != nil {
-			return err
+		m := sandbox.Mount{Target: p, Kind: sandbox.Tmpfs}
+		if large(direct) {
+			if m.Source, err = l.local.trees.Materialise(l.ctx, direct); err != nil {
+				return fmt.Errorf("%s: %w", p, err)
+			}
+			m.Kind = sandbox.Overlay
+			t, err = tree.New(folders(t))
+			if err != nil {
+				return err
+			}
 		}
-	case around.kind == bare:
-		in = host{}
+		l.mounts = append(l.mounts, m)
+	case in.disk == "":
 		l.dirs = append(l.dirs, p)
-	default:
-		if err := l.local.fs.Mkdir(in.dir, 0o755); err != nil {
+	case l.spine[p]:
+		in.disk += "/" + path.Base(p)
+		if err := l.local.fs.Mkdir(in.disk, 0o755); err != nil {
 			return err
 		}
-		l.stamps = append(l.stamps, in.dir)
+	default:
+		in.disk = ""
+		kind := sandbox.Memory
+		if in.cow {
+			kind = sandbox.Tmpfs
+		}
+		l.mounts = append(l.mounts, sandbox.Mount{Target: p, Kind: kind})
 	}
-	l.staged[p] = in
-	return l.children(t, p, in, cow)
+	return l.children(t, p, in)
 }
 
-func (l *layout) children(t *tree.Tree, p string, in host, cow bool) error {
+func (l *layout) children(t *tree.Tree, p string, in place) error {
 	blobs := &l.local.blobs
 	for _, e := range t.Entries() {
 		q := path.Join(p, e.Name)
 		var err error
 		switch {
 		case e.Kind == tree.Dir:
-			err = l.dir(e.Dir, q, in, cow)
-		case e.Kind == tree.Link && in.kind == bare:
+			err = l.dir(e.Dir, q, in)
+		case e.Kind == tree.Link && in.disk == "":
 			l.links = append(l.links, sandbox.Symlink{Path: q, Target: e.Target})
 		case e.Kind == tree.Link:
-			err = l.local.fs.Symlink(e.Target, in.dir+"/"+e.Name)
-		case in.kind == bare, in.kind == owned && !cow && e.File.Size > maxCopy:
-			var file string
-			if file, err = blobs.fetch(l.ctx, e, t.Origin); err == nil {
-				l.mounts = append(l.mounts, sandbox.Mount{Target: q, Source: file, Kind: sandbox.BindRO})
-			}
-		case in.kind == linked:
-			err = blobs.link(l.ctx, e, t.Origin, in.dir+"/"+e.Name)
+			err = l.local.fs.Symlink(e.Target, in.disk+"/"+e.Name)
+		case in.disk != "" && (in.cow || e.File.Size <= maxCopy):
+			err = blobs.copy(l.ctx, e, in.disk+"/"+e.Name)
 		default:
-			err = blobs.copy(l.ctx, e, t.Origin, in.dir+"/"+e.Name)
+			var file string
+			if file, err = blobs.fetch(l.ctx, e); err != nil {
+				break
+			}
+			if in.disk == "" && (in.cow || e.File.Size <= maxMemory) {
+				l.files = append(l.files, sandbox.File{Path: q, Source: file, Size: e.File.Size, Exec: e.Executable})
+			} else {
+				l.show(q, file, l.local.store.Root())
+			}
 		}
 		if err != nil && e.Kind != tree.Dir { // a folder's error names what lies in it
 			err = fmt.Errorf("%s: %w", q, err)
@@ -297,6 +274,20 @@ func (l *layout) children(t *tree.Tree, p string, in host, cow bool) error {
 		}
 	}
 	return nil
+}
+
+// ofHost are the places of the host's programs and libraries. Nearly every action
+// has them and opens many, none locks them, and apart from those of other actions
+// they would cost each 0.3 ms; what else is mounted costs a third of that.
+var ofHost = map[string]bool{"bin": true, "sbin": true, "lib": true, "lib32": true, "lib64": true, "libx32": true, "usr": true}
+
+// show mounts source, which lies below root, read-only at target.
+func (l *layout) show(target, source, root string) {
+	m := sandbox.Mount{Target: target, Source: source, Kind: sandbox.Apart, Root: root}
+	if top, _, _ := strings.Cut(target[1:], "/"); ofHost[top] {
+		m.Kind, m.Root = sandbox.BindRO, ""
+	}
+	l.mounts = append(l.mounts, m)
 }
 
 // below reports whether something special lies strictly below p, or p itself is
@@ -316,25 +307,8 @@ func (l *layout) below(p string) bool {
 	return false
 }
 
-// needsStage reports whether a directory with bare mount points around it has
-// something of its own to hold.
-func (l *layout) needsStage(t *tree.Tree, p string) bool {
-	for _, e := range t.Entries() {
-		switch {
-		case e.Kind == tree.File:
-			return true
-		case e.Kind == tree.Dir && !l.spine[path.Join(p, e.Name)] && l.originless(e.Dir) && e.Dir.Files() > 0 && e.Dir.Files() < minWhole:
-			return true
-		}
-	}
-	return false
-}
-
 // whole returns the directory to mount for all of t, if one should be mounted.
-func (l *layout) whole(t *tree.Tree) (string, bool, error) {
-	if t.Origin != "" {
-		return t.Origin, true, nil
-	}
+func (l *layout) whole(t *tree.Tree, cow bool) (string, bool, error) {
 	direct, dirs := 0, 0
 	for _, e := range t.Entries() {
 		if e.Kind == tree.Dir {
@@ -344,7 +318,10 @@ func (l *layout) whole(t *tree.Tree) (string, bool, error) {
 		}
 	}
 	n := t.Files()
-	if n < minWhole || n > maxWhole && direct < n/2 || !l.originless(t) {
+	if n < minWhole && !(cow && large(t)) || n > maxAgain {
+		return "", false, nil
+	}
+	if l.local.other && !cow && n <= maxShuffled && size(t) <= maxShuffledBytes {
 		return "", false, nil
 	}
 	trees := l.local.trees
@@ -352,29 +329,35 @@ func (l *layout) whole(t *tree.Tree) (string, bool, error) {
 		return d, true, nil
 	}
 	// A flat directory seen for the first time may never be seen again (the
-	// dependencies of one compile, say): linking it costs the same either way,
-	// and a scratch directory leaves nothing behind.
-	if dirs == 0 && n < maxWhole/2 && l.local.first(t.Digest()) {
+	// dependencies of one compile, say): showing its files one by one costs the
+	// same, and leaves nothing behind.
+	rare := n > maxWhole && direct < n/2 || !cow && dirs == 0 && n < maxWhole/2
+	if rare && l.local.first(t.Digest()) {
 		return "", false, nil
 	}
 	d, err := trees.Materialise(l.ctx, t)
 	return d, err == nil, err
 }
 
-// originless reports whether no directory of t has an origin.
-func (l *layout) originless(t *tree.Tree) bool {
-	if ok, known := l.plain[t]; known {
-		return ok
-	}
-	ok := t.Origin == ""
+// large reports whether t holds more than should be copied into memory.
+func large(t *tree.Tree) bool { return t.Files() > minWhole || size(t) > maxCopy }
+
+// size is that of all files of t.
+func size(t *tree.Tree) (n int64) {
 	for _, e := range t.Entries() {
-		if !ok {
-			break
-		}
 		if e.Kind == tree.Dir {
-			ok = l.originless(e.Dir)
+			n += size(e.Dir)
+		} else {
+			n += e.File.Size
 		}
 	}
-	l.plain[t] = ok
-	return ok
+	return n
+}
+
+func files(t *tree.Tree) []tree.Entry {
+	return slices.DeleteFunc(slices.Clone(t.Entries()), func(e tree.Entry) bool { return e.Kind == tree.Dir })
+}
+
+func folders(t *tree.Tree) []tree.Entry {
+	return slices.DeleteFunc(slices.Clone(t.Entries()), func(e tree.Entry) bool { return e.Kind != tree.Dir })
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/fsx"
+	"gorules/executor/internal/lease"
 	"gorules/executor/internal/sandbox"
 )
 
@@ -39,9 +42,17 @@ type LocalOptions struct {
 	Sandbox Sandbox
 	FS      *fsx.FS
 
-	// MaxTreeFiles bounds the materialised trees that are kept for later
-	// builds, in files; 0 means 500,000.
-	MaxTreeFiles int
+	// MaxOutput bounds the outputs of one action together, in bytes; 0 means not at all.
+	MaxOutput int64
+
+	// Perturbed makes another world of every action, where that must not matter.
+	Perturbed bool
+
+	// Warn gets, once, what makes results of this machine worth less; may be nil.
+	Warn func(text string)
+
+	// Lease, where not nil, keeps the trees that are used from being collected.
+	Lease *lease.Lease
 }
 
 // Local is the Runner of this machine.
@@ -52,7 +63,9 @@ type Local struct {
 	fs       *fsx.FS
 	trees    *Trees
 	scratch  *scratch
-	maxFiles int
+	maxBytes int64 // of the outputs of one action
+	other    bool  // a perturbed world
+	lowered  func() bool
 
 	mu   sync.Mutex
 	seen map[digest.Digest]bool
@@ -60,31 +73,39 @@ type Local struct {
 
 // NewLocal opens the folders under o.Root.
 func NewLocal(o LocalOptions) (*Local, error) {
-	trees, err := OpenTrees(filepath.Join(o.Root, "trees"), o.Store, o.Sources, o.FS)
+	for _, below := range []string{"trees", "scratch"} {
+		if err := o.FS.Folder(o.Root, below, 0o700); err != nil {
+			return nil, fmt.Errorf("cache folder: %w", err)
+		}
+	}
+	trees, err := OpenTrees(filepath.Join(o.Root, "trees"), o.Store, o.Sources, o.Lease, o.FS)
 	if err != nil {
 		return nil, err
 	}
 	l := &Local{
 		store: o.Store, blobs: blobs{o.Store, o.Sources, o.FS}, sandbox: o.Sandbox, fs: o.FS,
-		trees: trees, scratch: newScratch(filepath.Join(o.Root, "scratch"), o.FS), maxFiles: o.MaxTreeFiles, seen: map[digest.Digest]bool{},
+		trees: trees, scratch: newScratch(filepath.Join(o.Root, "scratch"), o.FS), maxBytes: o.MaxOutput, other: o.Perturbed, seen: map[digest.Digest]bool{},
 	}
-	if l.maxFiles == 0 {
-		l.maxFiles = 500_000
+	l.lowered = sync.OnceValue(func() bool { return lowered(o.Warn) })
+	if l.maxBytes == 0 {
+		l.maxBytes = math.MaxInt64
 	}
 	return l, nil
 }
 
-// Trees returns the materialised trees.
-func (l *Local) Trees() *Trees { return l.trees }
-
-// treeIdle is longer than a build takes.
-const treeIdle = 6 * time.Hour
-
-// Close waits for what runs in the background, drops old trees and removes the
-// scratch directories. No Run may be under way.
-func (l *Local) Close() error {
-	return errors.Join(l.trees.Trim(l.maxFiles, treeIdle), l.scratch.close())
+// lowered reports whether limits of the caller are below those of actions, and
+// warns of it.
+func lowered(warn func(string)) bool {
+	names := sandbox.Lowered()
+	if len(names) > 0 && warn != nil {
+		warn(fmt.Sprintf("%s: the hard limit that gorules was started with is lower than what actions may need; what fails is not stored", strings.Join(names, ", ")))
+	}
+	return len(names) > 0
 }
+
+// Close waits for what runs in the background and removes the scratch
+// directories. No Run may be under way.
+func (l *Local) Close() error { return l.scratch.close() }
 
 // first reports whether it is called for d for the first time.
 func (l *Local) first(d digest.Digest) bool {
@@ -109,6 +130,11 @@ func (l *Local) Run(ctx context.Context, b *action.Bound, h Hints) (Result, erro
 	}
 	defer release()
 	if b.NoSandbox {
+		if h.Start != nil {
+			if err := h.Start(); err != nil {
+				return Result{}, err
+			}
+		}
 		return l.runOnHost(ctx, b, h)
 	}
 	res, err := l.once(ctx, b, h, false)
@@ -141,15 +167,15 @@ func (l *Local) once(ctx context.Context, b *action.Bound, h Hints, trace bool) 
 	errs.line = early.line
 
 	plan := &sandbox.Process{
-		Mounts: lay.mounts, Symlinks: lay.links, Dirs: lay.dirs,
+		Mounts: lay.mounts, Files: lay.files, Symlinks: lay.links, Dirs: lay.dirs, ModTime: fsx.Stamp,
 		Argv: b.Argv, Env: environ(b.Env), Dir: b.Workdir,
 		Stdout: out, Stderr: errs,
-		Loopback: b.Loopback, Timeout: timeout(b), Trace: trace,
+		Loopback: b.Loopback, Timeout: timeout(b), Trace: trace, Perturbed: l.other, Start: h.Start,
 	}
 	sr, err := l.sandbox.Run(ctx, plan)
 	res := Result{
 		ExitCode: sr.ExitCode, Signal: int(sr.Signal), TimedOut: sr.TimedOut,
-		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Key: b.Digest, Runner: SandboxRunner, Accesses: sr.Refused,
+		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Key: b.Digest, Runner: SandboxRunner, Accesses: sr.Refused, Lowered: l.lowered(),
 	}
 	announced, earlyErr := early.wait()
 	var step *sandbox.StepError

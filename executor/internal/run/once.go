@@ -160,9 +160,24 @@ func (f *flight) slot(ctx context.Context) (release func(), err error) {
 	}
 }
 
+// start is refused if each member that is left refuses it.
+func (f *flight) start() (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.members {
+		if m.hints.Start == nil {
+			return nil
+		}
+		if err = m.hints.Start(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // fly runs b for all members. A fault on this goroutine, which nobody else's
 // recover sees, is an error of the run.
 func (f *flight) fly(next Runner, b *action.Bound, noLookup bool) (res Result, err error) {
 	defer bug.Catch(&err)
-	return next.Run(f.ctx, b, Hints{Early: f.announce, Slot: f.slot, NoLookup: noLookup})
+	return next.Run(f.ctx, b, Hints{Early: f.announce, Slot: f.slot, Start: f.start, NoLookup: noLookup})
 }

@@ -3,9 +3,9 @@
 // feature on them is a decorator in a file of its own.
 //
 // A command that failed is a [Result], an error means that the tool failed.
-// What an action can write never reaches the store: inputs are shown read-only
-// or as copies, and outputs are copied into new files of the store once no
-// process of the action is left. The package must never decide what runs, or
+// What an action can write to is never in the store: inputs are shown read-only
+// or as copies, and outputs are taken into the store once no process of the action
+// is left, by a rename where they have no other name. The package must never decide what runs, or
 // when; that is the scheduler's.
 package run
 
@@ -39,6 +39,9 @@ type Hints struct {
 	// back. Its error is Run's.
 	Slot func(ctx context.Context) (release func(), err error)
 
+	// Start, where not nil, is asked right before a process starts. Its error is Run's.
+	Start func() error
+
 	// NoLookup makes caches run the action again and keep the new result.
 	NoLookup bool
 }
@@ -70,6 +73,14 @@ type Result struct {
 
 	// NotStarted says why there was no process: "cannot run /x: not found".
 	NotStarted string
+
+	// Unlike says how another run of the same action came to something else: a
+	// Checker's finding.
+	Unlike string
+
+	// Lowered says that limits of the caller were below those of every action, so
+	// that a failure may be theirs.
+	Lowered bool
 
 	// Outputs has, by absolute path, each declared path where there is something
 	// that can be an output, and Unusable says of the others what is wrong with

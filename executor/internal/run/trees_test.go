@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
@@ -23,7 +22,7 @@ func openTrees(t *testing.T, root string, src run.Sources) (*run.Trees, *cas.Dis
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := run.OpenTrees(filepath.Join(root, "trees"), s, src, nil)
+	m, err := run.OpenTrees(filepath.Join(root, "trees"), s, src, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +82,6 @@ func TestMaterialise(t *testing.T) {
 	if l, _ := os.Readlink(filepath.Join(dir, "link")); l != "d0/f" {
 		t.Errorf("link = %q", l)
 	}
-	if o, err := tree.New(nil, "/some/where"); err != nil {
-		t.Fatal(err)
-	} else if got, _ := m.Materialise(ctx, o); got != "/some/where" {
-		t.Errorf("a tree with an origin is at %s", got)
-	}
 }
 
 // What was altered in a kept tree is found by the next process.
@@ -133,41 +127,6 @@ func TestMaterialiseAgain(t *testing.T) {
 		if b, err := os.ReadFile(again + "/d0/f"); err != nil || string(b) != "d0" {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
-	}
-}
-
-func TestTreesTrim(t *testing.T) {
-	ctx := context.Background()
-	root := t.TempDir()
-	m, s := openTrees(t, root, nil)
-	for _, p := range []string{"a", "b", "c"} {
-		if _, err := m.Materialise(ctx, storedTree(t, s, p, 9)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m, s = openTrees(t, root, nil)
-	dir, err := m.Materialise(ctx, storedTree(t, s, "a", 9)) // in use now
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Trim(0, time.Hour); err != nil {
-		t.Fatal(err)
-	}
-	if left, _ := filepath.Glob(filepath.Join(root, "trees/*/*")); len(left) != 3 {
-		t.Errorf("left %v, want all that were used lately", left)
-	}
-	if err := m.Trim(20, 0); err != nil {
-		t.Fatal(err)
-	}
-	left, _ := filepath.Glob(filepath.Join(root, "trees/*/*"))
-	if len(left) != 2 || left[0] != dir && left[1] != dir {
-		t.Errorf("left %v, want two with %s", left, dir)
-	}
-	if err := m.Trim(0, 0); err != nil {
-		t.Fatal(err)
-	}
-	if left, _ := filepath.Glob(filepath.Join(root, "trees/*/*")); len(left) != 1 || left[0] != dir {
-		t.Errorf("left %v, want what is in use", left)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -28,6 +29,13 @@ func BenchmarkSandbox(b *testing.B) {
 	}{
 		{"tmpfs root", func(*sandbox.Process) {}},
 		{"loopback", func(p *sandbox.Process) { p.Loopback = true }},
+		{"folder", func(p *sandbox.Process) {
+			p.Mounts = append(p.Mounts, sandbox.Mount{Target: "/w", Source: b.TempDir(), Kind: sandbox.BindRO})
+		}},
+		{"folder apart", func(p *sandbox.Process) {
+			d := b.TempDir()
+			p.Mounts = append(p.Mounts, sandbox.Mount{Target: "/w", Root: filepath.Dir(d), Source: d, Kind: sandbox.Apart})
+		}},
 		{"overlay", func(p *sandbox.Process) {
 			p.Mounts = append(p.Mounts, sandbox.Mount{Target: "/w", Source: b.TempDir(), Kind: sandbox.Overlay})
 		}},

@@ -8,10 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // check refuses a plan that cannot mean anything.
@@ -27,22 +24,27 @@ func (pl *Process) check() error {
 	for _, m := range pl.Mounts {
 		inside = append(inside, m.Target)
 		switch {
-		case m.Kind < BindRO || m.Kind > Overlay:
+		case m.Kind < BindRO || m.Kind > Apart:
 			return bad("mount %q has no valid kind", m.Target)
 		case seen[m.Target]:
 			return bad("two mounts on %q", m.Target)
 		case m.Target == "/" || m.Target == "/proc" || m.Target == "/dev" ||
 			strings.HasPrefix(m.Target, "/proc/") || strings.HasPrefix(m.Target, "/dev/") && m.Target != "/dev/shm":
 			return bad("nothing can be mounted on %q", m.Target)
-		case m.Kind == Tmpfs && m.Source != "":
+		case m.Kind.inMemory() && m.Source != "":
 			return bad("tmpfs mount %q has a source", m.Target)
-		case m.Kind != Tmpfs && !path.IsAbs(m.Source):
+		case !m.Kind.inMemory() && !path.IsAbs(m.Source):
 			return bad("source %q of mount %q is not absolute", m.Source, m.Target)
+		case m.Kind == Apart && (!path.IsAbs(m.Root) || !strings.HasPrefix(m.Source, m.Root+"/")):
+			return bad("source %q of mount %q is not below %q", m.Source, m.Target, m.Root)
 		}
 		seen[m.Target] = true
 	}
 	for _, f := range pl.Files {
 		inside = append(inside, f.Path)
+		if f.Data == nil && !path.IsAbs(f.Source) {
+			return bad("file %q has no content: its source is %q", f.Path, f.Source)
+		}
 	}
 	for _, s := range pl.Symlinks {
 		inside = append(inside, s.Path)
@@ -70,6 +72,8 @@ func (pl *Process) check() error {
 	}
 	return nil
 }
+
+func (k MountKind) inMemory() bool { return k == Tmpfs || k == Memory }
 
 func (pl *Process) dir() string {
 	if pl.Dir == "" {
@@ -119,21 +123,6 @@ func (pl *Process) allFiles() []File {
 	}
 	return fs
 }
-
-// limitsOf are the hard limits gorules was started with: a process without
-// privilege cannot exceed them.
-type limitsOf struct{ files, procs, stack uint64 }
-
-var hardLimits = sync.OnceValue(func() limitsOf {
-	get := func(res int) uint64 {
-		var l unix.Rlimit
-		if err := unix.Getrlimit(res, &l); err != nil {
-			return unix.RLIM_INFINITY
-		}
-		return l.Max
-	}
-	return limitsOf{get(unix.RLIMIT_NOFILE), get(unix.RLIMIT_NPROC), get(unix.RLIMIT_STACK)}
-})
 
 func errnoOf(err error) syscall.Errno {
 	var e syscall.Errno

@@ -5,11 +5,13 @@ package sandbox
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +24,7 @@ const (
 	scratchDir = "/scratch" // mount point of the action's one tmpfs
 	procDir    = "/proc"    // mount point of the action's /proc until it is moved
 	lowDir     = "/low"     // mount point of an overlay's lower directory
+	emptyDir   = "/empty"   // stays empty
 	ovlDir     = "/ovl"     // mount point of an overlay until it is moved
 	devDir     = "/dev"     // the /dev every action gets, made once
 )
@@ -49,20 +52,27 @@ type output struct {
 
 type compiler struct {
 	*program
-	mounts []Mount
-	made   map[string]bool
-	upper  int
-	write  []writable
+	mounts  []Mount
+	targets map[string]bool // of mounts
+	made    map[string]bool // directories
+	linked  map[string]bool // symbolic links
+	upper   int
+	apart   map[string]string // root of Apart mounts -> where its overlay is mounted
+	write   []writable
+	times   operand // of what stands in memory; unless stamp is false
+	stamp   bool
 }
 
-// compile turns a plan into what pid 1 executes.
-func compile(pl *Process, out, errw output) (*program, error) {
+// compile makes p what pid 1 executes for a plan.
+func compile(p *program, pl *Process, out, errw output) error {
 	if err := pl.check(); err != nil {
-		return nil, err
+		return err
 	}
-	c := &compiler{program: &program{strs: map[string]uint64{}, trace: pl.Trace}, made: map[string]bool{"/": true}}
+	p.reset()
+	p.trace = pl.Trace
+	c := &compiler{program: p, made: map[string]bool{"/": true}, linked: map[string]bool{}}
 	if err := c.root(pl); err != nil {
-		return nil, err
+		return err
 	}
 	if pl.Loopback {
 		c.loopback()
@@ -70,6 +80,11 @@ func compile(pl *Process, out, errw output) (*program, error) {
 	c.pivot()
 	c.streams(out, errw)
 	c.limits()
+	if pl.Perturbed {
+		if err := c.oneCPU(); err != nil {
+			return err
+		}
+	}
 	var reopen []int
 	for _, o := range []output{out, errw} {
 		if o.fd >= 0 && o.reopen {
@@ -83,7 +98,7 @@ func compile(pl *Process, out, errw output) (*program, error) {
 	c.call(unix.SYS_CHDIR, noReg, c.str(pl.dir()))
 	c.confine()
 	c.command(pl)
-	return c.program, nil
+	return nil
 }
 
 // prelude is what every plan starts with. pid 1 carries it out before its
@@ -98,6 +113,11 @@ func prelude() *program {
 	// /proc/sys, and of sysrq-trigger, in the eyes of the kernel.
 	c.step("mount proc", "")
 	c.mount("proc", procDir, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, "")
+	// What keys the user who runs gorules has is nobody's business.
+	for _, f := range []string{"/keys", "/key-users"} {
+		c.step("hide", "/proc"+f)
+		c.call(unix.SYS_MOUNT, noReg, c.str(devDir+"/null"), c.str(procDir+f), imm(0), imm(unix.MS_BIND), imm(0)).tolerate(int(unix.ENOENT))
+	}
 	return c.program
 }
 
@@ -116,23 +136,34 @@ func (c *compiler) root(pl *Process) error {
 	c.call(unix.SYS_FCNTL, regRoot, regOf(regTree), imm(unix.F_DUPFD_CLOEXEC), imm(0))
 
 	c.mounts = pl.allMounts()
-	plain := len(pl.Symlinks) == 0
+	c.targets = make(map[string]bool, len(c.mounts))
+	for _, m := range c.mounts {
+		c.targets[m.Target] = true
+	}
+	if c.stamp = !pl.ModTime.IsZero(); c.stamp {
+		sec, nsec := uint64(pl.ModTime.Unix()), uint64(pl.ModTime.Nanosecond())
+		c.times = c.words(sec, nsec, sec, nsec)
+	}
 	dirs, files, links := slices.Clone(pl.Dirs), pl.allFiles(), pl.Symlinks
 	dirs = append(dirs, pl.dir(), pl.home())
+	if pl.Perturbed {
+		slices.Reverse(dirs)
+		slices.Reverse(files)
+	}
 	// First what lies in the root itself, while it is writable.
 	for _, s := range links {
 		if !c.covered(s.Path) {
-			c.link(s, plain)
+			c.link(s)
 		}
 	}
 	for _, d := range dirs {
 		if !c.covered(d) {
-			c.mkdirs(d, plain)
+			c.mkdirs(d)
 		}
 	}
 	for _, f := range files {
 		if !c.covered(f.Path) {
-			c.file(f, plain)
+			c.file(f)
 		}
 	}
 	isFile := make([]bool, len(c.mounts))
@@ -148,23 +179,24 @@ func (c *compiler) root(pl *Process) error {
 			}
 		}
 		if !c.covered(m.Target) {
-			c.point(m.Target, isFile[i], plain)
+			c.point(m.Target, isFile[i])
 		}
 	}
+	c.stampRoot()
 	for i, m := range c.mounts {
 		if c.covered(m.Target) {
-			c.point(m.Target, isFile[i], false)
+			c.point(m.Target, isFile[i])
 		}
 		c.mountOne(m, isFile[i])
 	}
 	for _, s := range links {
 		if c.covered(s.Path) {
-			c.link(s, false)
+			c.link(s)
 		}
 	}
 	for _, d := range dirs {
 		if c.covered(d) {
-			c.mkdirs(d, false)
+			c.mkdirs(d)
 			c.step("directory", d)
 			c.openIn(regTmp, regRoot, d, unix.O_PATH|unix.O_DIRECTORY, 0)
 			c.close(regTmp)
@@ -172,12 +204,65 @@ func (c *compiler) root(pl *Process) error {
 	}
 	for _, f := range files {
 		if c.covered(f.Path) {
-			c.file(f, false)
+			c.file(f)
 		}
 	}
+	c.finishMemory(pl.Dirs)
 	c.step("make the root read-only", "")
 	c.setattr(regRoot, 0, unix.MOUNT_ATTR_RDONLY)
 	return nil
+}
+
+// stampRoot gives the directories of the root their time, inner ones first.
+// Nothing is mounted yet.
+func (c *compiler) stampRoot() {
+	if !c.stamp {
+		return
+	}
+	for _, d := range slices.Backward(slices.Sorted(maps.Keys(c.made))) {
+		c.stampDir(d, c.plain(d))
+	}
+}
+
+func (c *compiler) stampDir(d string, plain bool) {
+	c.step("set time of directory", d)
+	if plain {
+		c.call(unix.SYS_UTIMENSAT, noReg, regOf(regRoot), c.str("."+d), c.times, imm(unix.AT_SYMLINK_NOFOLLOW))
+		return
+	}
+	c.openIn(regTmp, regRoot, d, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	c.call(unix.SYS_UTIMENSAT, noReg, regOf(regTmp), imm(0), c.times, imm(0))
+	c.close(regTmp)
+}
+
+// finishMemory gives directories below and at mounts that stand in memory their
+// time, and makes those read-only that the action may not write to.
+func (c *compiler) finishMemory(dirs []string) {
+	var inner []string
+	for _, d := range dirs {
+		if c.covered(d) && !c.targets[d] {
+			inner = append(inner, d)
+		}
+	}
+	for _, m := range c.mounts {
+		if m.Kind.inMemory() || m.Kind == Overlay {
+			inner = append(inner, m.Target)
+		}
+	}
+	slices.Sort(inner)
+	if c.stamp {
+		for _, d := range slices.Backward(inner) {
+			c.stampDir(d, false)
+		}
+	}
+	for _, m := range c.mounts {
+		if m.Kind == Memory {
+			c.step("make read-only", m.Target)
+			c.openIn(regTmp, regRoot, m.Target, unix.O_PATH|unix.O_DIRECTORY, 0)
+			c.setattr(regTmp, 0, attrRO)
+			c.close(regTmp)
+		}
+	}
 }
 
 func (c *compiler) mount(src, dst, typ string, flags int, data string) {
@@ -231,26 +316,39 @@ func (c *compiler) scratchTree(name string, mode int) {
 
 // covered reports whether p lies below a mount of the plan, not in the root.
 func (c *compiler) covered(p string) bool {
-	for _, m := range c.mounts {
-		if strings.HasPrefix(p, m.Target) && len(p) > len(m.Target) && p[len(m.Target)] == '/' {
+	for p != "/" {
+		if p = path.Dir(p); c.targets[p] {
 			return true
 		}
 	}
 	return false
 }
 
-// mkdirs creates d and its parents. plain is set while the root holds nothing
-// but what this program made, so that no symbolic link can lead elsewhere.
-func (c *compiler) mkdirs(d string, plain bool) {
-	if c.made[d] {
+// plain reports whether p is in the root itself and no symbolic link on the way
+// to it can lead elsewhere.
+func (c *compiler) plain(p string) bool {
+	if c.covered(p) {
+		return false
+	}
+	for len(c.linked) > 0 && p != "/" {
+		if p = path.Dir(p); c.linked[p] {
+			return false
+		}
+	}
+	return true
+}
+
+// mkdirs creates d and its parents.
+func (c *compiler) mkdirs(d string) {
+	if c.made[d] || c.linked[d] {
 		return
 	}
 	c.made[d] = true
 	parent, leaf := path.Split(d)
 	parent = path.Clean(parent)
-	c.mkdirs(parent, plain)
+	c.mkdirs(parent)
 	c.step("create directory", d)
-	if plain {
+	if c.plain(d) {
 		c.call(unix.SYS_MKDIRAT, noReg, regOf(regRoot), c.str(d[1:]), imm(0o755)).tolerate(int(unix.EEXIST))
 		return
 	}
@@ -259,43 +357,64 @@ func (c *compiler) mkdirs(d string, plain bool) {
 	c.close(regTmp)
 }
 
-func (c *compiler) link(s Symlink, plain bool) {
+func (c *compiler) link(s Symlink) {
 	parent, leaf := path.Split(s.Path)
-	c.mkdirs(path.Clean(parent), plain)
+	c.mkdirs(path.Clean(parent))
 	c.step("create symbolic link", s.Path)
 	c.openIn(regTmp, regRoot, parent, unix.O_PATH|unix.O_DIRECTORY, 0)
 	c.call(unix.SYS_SYMLINKAT, noReg, c.str(s.Target), regOf(regTmp), c.str(leaf))
+	if c.stamp {
+		c.call(unix.SYS_UTIMENSAT, noReg, regOf(regTmp), c.str(leaf), c.times, imm(unix.AT_SYMLINK_NOFOLLOW))
+	}
 	c.close(regTmp)
-	c.made[s.Path] = true
+	c.linked[s.Path] = true
 }
 
-// file creates f. A file that is there already stays: in a mount it may be a
-// hard link into the store.
-func (c *compiler) file(f File, plain bool) {
-	c.mkdirs(path.Dir(f.Path), plain)
-	c.step("create file", f.Path)
+// file creates f. A file that is there already stays if f is one of those that
+// every root has: in a mount it may be one of the host.
+func (c *compiler) file(f File) {
+	c.mkdirs(path.Dir(f.Path))
 	mode := uint64(0o644)
 	if f.Exec {
 		mode = 0o755
 	}
-	c.openIn(regTmp, regRoot, f.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode).tolerate(int(unix.EEXIST))
+	if f.Data == nil {
+		c.step("open", f.Source)
+		c.openIn(regSource, regHost, f.Source, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	}
+	c.step("create file", f.Path)
+	create := c.openIn(regTmp, regRoot, f.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
 	// A tolerated failure leaves an invalid descriptor in the register.
-	if len(f.Data) > 0 {
-		c.call(unix.SYS_WRITE, noReg, regOf(regTmp), c.raw(f.Data), imm(len(f.Data))).tolerate(int(unix.EBADF))
+	switch {
+	case f.Data == nil && f.Size > 0:
+		c.call(unix.SYS_SENDFILE, regCount, regOf(regTmp), regOf(regSource), imm(0), imm(int(f.Size)))
+		c.step("copy", f.Source)
+		c.call(opEqual, noReg, regOf(regCount), imm(int(f.Size)))
+	case f.Data != nil:
+		create.tolerate(int(unix.EEXIST))
+		if len(f.Data) > 0 {
+			c.call(unix.SYS_WRITE, noReg, regOf(regTmp), c.raw(f.Data), imm(len(f.Data))).tolerate(int(unix.EBADF))
+		}
+	}
+	if c.stamp {
+		c.call(unix.SYS_UTIMENSAT, noReg, regOf(regTmp), imm(0), c.times, imm(0)).tolerate(int(unix.EBADF))
 	}
 	// A mount with a file open for writing cannot be made read-only.
 	c.call(unix.SYS_CLOSE, noReg, regOf(regTmp)).tolerate(int(unix.EBADF))
+	if f.Data == nil {
+		c.call(unix.SYS_CLOSE, noReg, regOf(regSource))
+	}
 }
 
 // point creates a mount point. What cannot be created is found missing when
 // the mount is attached.
-func (c *compiler) point(target string, isFile, plain bool) {
+func (c *compiler) point(target string, isFile bool) {
 	if !isFile {
-		c.mkdirs(target, plain)
+		c.mkdirs(target)
 		return
 	}
 	parent, leaf := path.Split(target)
-	c.mkdirs(path.Clean(parent), plain)
+	c.mkdirs(path.Clean(parent))
 	c.step("create mount point", target)
 	c.openIn(regTmp, regRoot, parent, unix.O_PATH|unix.O_DIRECTORY, 0)
 	c.call(unix.SYS_MKNODAT, noReg, regOf(regTmp), c.str(leaf), imm(unix.S_IFREG|0o644), imm(0)).
@@ -333,16 +452,23 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 	case builtinDev:
 		c.attach(m.Target, devDir)
 		c.write = append(c.write, writable{path: m.Target, filesOnly: true})
-	case builtinTmp, Tmpfs:
+	case builtinTmp, Tmpfs, Memory:
 		mode := 0o755
 		if m.Kind == builtinTmp {
 			mode = 0o1777
 		}
 		c.scratchTree("t"+n, mode)
 		c.attach(m.Target, "")
-		c.write = append(c.write, writable{path: m.Target})
+		if m.Kind != Memory {
+			c.write = append(c.write, writable{path: m.Target})
+		}
 	case BindRO:
 		c.hostTree(m.Source, attrRO)
+		c.attach(m.Target, "")
+	case Apart:
+		p := c.overlayOf(m.Root) + strings.TrimPrefix(m.Source, m.Root)
+		c.step("clone mount", m.Source)
+		c.call(unix.SYS_OPEN_TREE, regTree, imm(unix.AT_FDCWD), c.str(p), imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW))
 		c.attach(m.Target, "")
 	case BindRW:
 		c.hostTree(m.Source, attrRW)
@@ -362,6 +488,30 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 		c.attach(m.Target, ovlDir)
 		c.write = append(c.write, writable{path: m.Target})
 	}
+}
+
+// overlayOf mounts a read-only overlay of the host's folder root, once, and returns
+// where. Each overlay has its own inodes, of which locks and watches are.
+func (c *compiler) overlayOf(root string) string {
+	p, ok := c.apart[root]
+	if ok {
+		return p
+	}
+	p = scratchDir + "/a" + strconv.Itoa(len(c.apart))
+	c.step("open", root)
+	c.openIn(regTmp, regHost, root, unix.O_PATH|unix.O_DIRECTORY, 0)
+	c.call(unix.SYS_FCHDIR, noReg, regOf(regTmp)) // a path could hold what separates options
+	c.close(regTmp)
+	c.step("create in tmpfs", "overlay")
+	c.call(unix.SYS_MKDIRAT, noReg, imm(unix.AT_FDCWD), c.str(p), imm(0o755))
+	c.step("mount overlay of", root)
+	// Without an upper directory it wants two lower ones: the second is empty.
+	c.mount("overlay", p, "overlay", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_RDONLY, "lowerdir=.:"+emptyDir+",userxattr")
+	if c.apart == nil {
+		c.apart = map[string]string{}
+	}
+	c.apart[root] = p
+	return p
 }
 
 // loopback gives the action a network namespace of its own and brings "lo" up.
@@ -402,25 +552,20 @@ func (c *compiler) streams(out, errw output) {
 	}
 }
 
-// Limits every action runs under, whatever gorules was started with.
-const (
-	maxOpenFiles = 65536
-	softOpen     = 4096
-	maxProcs     = 32768
-	stackSize    = 8 << 20
-)
-
-func (c *compiler) limits() {
-	c.step("set limit", "")
-	set := func(res int, soft, hard uint64) {
-		c.call(unix.SYS_PRLIMIT64, noReg, imm(0), imm(res), c.words(soft, hard), imm(0))
+// oneCPU leaves the action one of the CPUs that it might use.
+func (c *compiler) oneCPU() error {
+	var have, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &have); err != nil {
+		return &StepError{Step: "find CPUs", Errno: errnoOf(err)}
 	}
-	hard := hardLimits()
-	set(unix.RLIMIT_CORE, 0, 0)
-	set(unix.RLIMIT_NOFILE, min(softOpen, hard.files), min(maxOpenFiles, hard.files))
-	set(unix.RLIMIT_NPROC, min(maxProcs, hard.procs), min(maxProcs, hard.procs))
-	set(unix.RLIMIT_STACK, min(stackSize, hard.stack), hard.stack)
-	c.call(unix.SYS_UMASK, noReg, imm(0o022))
+	for cpu := 0; one.Count() == 0 && cpu < 8*int(unsafe.Sizeof(have)); cpu++ {
+		if have.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	c.step("use one CPU", "")
+	c.call(unix.SYS_SCHED_SETAFFINITY, noReg, imm(0), imm(int(unsafe.Sizeof(one))), c.raw(bytesOf(&one)))
+	return nil
 }
 
 // confine gives up all privilege. no_new_privs, the empty bounding set and the

@@ -154,6 +154,11 @@ func step1(a *arena, in *instr, blob unsafe.Pointer) uintptr {
 	case opStorePtr:
 		*(*uintptr)(unsafe.Add(blob, in.args[0])) = v[1]
 		return 0
+	case opEqual:
+		if v[0] != v[1] {
+			return uintptr(unix.EIO)
+		}
+		return 0
 	}
 	r, _, e := syscall.RawSyscall6(uintptr(in.nr), v[0], v[1], v[2], v[3], v[4], v[5])
 	if e != 0 {

@@ -160,4 +160,11 @@ func TestOtherUser(t *testing.T) {
 	if es, err := os.ReadDir(own); err != nil || len(es) != 0 {
 		t.Errorf("left behind: %v %v", es, err)
 	}
+	// Every probe, too.
+	probes := exec.Command(exe, "-test.run=^TestEscape", "-test.v")
+	probes.Dir, probes.Env = own, append(os.Environ(), "TMPDIR="+own)
+	probes.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if out, err = probes.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestEscape/") {
+		t.Errorf("the probes as user %d: %v\n%s", uid, err, out)
+	}
 }

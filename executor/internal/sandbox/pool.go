@@ -66,6 +66,11 @@ func (p *Pool) Run(ctx context.Context, plan *Process) (Result, error) {
 		return Result{}, p.gone()
 	}
 	defer func() { p.free <- s }()
+	if plan.Start != nil {
+		if err := plan.Start(); err != nil {
+			return Result{}, err
+		}
+	}
 	res, err := s.run(ctx, plan, p.grace, &p.killed)
 	if err != nil && p.killed.Load() {
 		err = ErrKilled

@@ -33,10 +33,13 @@ type Process struct {
 	Mounts []Mount
 	// Dirs are created, with their parents, mode 0755.
 	Dirs []string
-	// Files are small files created in the root.
+	// Files are created in the root, in memory: for small ones.
 	Files []File
 	// Symlinks are created in the root.
 	Symlinks []Symlink
+	// ModTime is the modification time of every file, directory and link that
+	// stands in memory; zero leaves them as they come.
+	ModTime time.Time
 
 	// Argv is the command. Argv[0] is an absolute path in the new root, or
 	// relative to Dir if it contains a slash; it is never looked up in PATH.
@@ -60,9 +63,18 @@ type Process struct {
 	// Timeout ends the action (SIGTERM, grace period, SIGKILL) when it has
 	// run that long; 0 means never.
 	Timeout time.Duration
-	// TmpBytes limits what /tmp, /dev/shm, tmpfs mounts and overlay writes
-	// may hold together; 0 means half of the machine's memory.
+	// TmpBytes limits what all that stands in memory (the root, /tmp, /dev/shm,
+	// tmpfs mounts and overlay writes) may hold together; 0 means half of the
+	// machine's memory.
 	TmpBytes int64
+
+	// Start, where not nil, is asked when it is this process's turn. Its error ends
+	// Run before anything has started.
+	Start func() error
+
+	// Perturbed makes another world where that must not matter: one CPU, and
+	// directories in memory in the reverse order.
+	Perturbed bool
 
 	// Trace runs the action under a tracer which fills Result.Refused. It
 	// is many times slower and meant for repeating an action that failed.
@@ -78,26 +90,37 @@ const (
 	BindRO MountKind = iota + 1
 	// BindRW shows a host file or directory writable: writes reach the host.
 	BindRW
-	// Tmpfs is an empty writable directory that is thrown away. No Source.
+	// Tmpfs is a writable directory in memory that is thrown away. No Source;
+	// it holds what Dirs, Files and Symlinks put there.
 	Tmpfs
+	// Memory is the same, read-only for the action.
+	Memory
 	// Overlay shows a host directory as writable; what is written is thrown
 	// away and never reaches Source.
 	Overlay
+	// Apart is BindRO with inodes of the action's own: locks and watches on it meet
+	// nobody's. Nothing is mounted below it, and no symbolic link is on the way
+	// from Root to Source.
+	Apart
 )
 
 // Mount is one thing of the host made visible in the root.
 type Mount struct {
 	Target string    // absolute path in the root; never "/"
-	Source string    // absolute host path of a file or directory; empty for Tmpfs
+	Source string    // absolute host path of a file or directory; empty for Tmpfs and Memory
 	Kind   MountKind // how
+	Root   string    // for Apart: a folder that Source lies below, the same for many
 }
 
-// File is a small file created in the root, read-only for the action unless it
-// lies in a writable mount.
+// File is a file created in the root, read-only for the action unless it
+// lies in a writable mount: with the content Data or, where that is nil, a copy
+// of the host's file Source, which has Size bytes.
 type File struct {
-	Path string
-	Data []byte
-	Exec bool // mode 0755 instead of 0644
+	Path   string
+	Data   []byte
+	Source string
+	Size   int64
+	Exec   bool // mode 0755 instead of 0644
 }
 
 // Symlink is a symbolic link created in the root.

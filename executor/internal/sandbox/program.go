@@ -29,6 +29,7 @@ const (
 const (
 	opStore32  = 1<<20 + iota // *(*uint32)(&blob[args[0]]) = args[1]
 	opStorePtr                // *(*uintptr)(&blob[args[0]]) = args[1]
+	opEqual                   // fails with EIO unless args[0] == args[1]
 )
 
 // Registers of a program. The helper fills regFD and following with the
@@ -41,6 +42,8 @@ const (
 	regTree   = 3  // a detached mount
 	regTarget = 4  // a mount point
 	regRules  = 5  // Landlock ruleset
+	regSource = 6  // a file to be copied
+	regCount  = 7  // bytes that were copied
 	regFD     = 16 // stdout, stderr
 	numRegs   = 64 //
 )
@@ -71,6 +74,15 @@ type program struct {
 	argc, shArgc, envc int
 	path               uint64
 	trace              bool
+}
+
+// reset empties p for another plan and keeps its memory.
+func (p *program) reset() {
+	clear(p.strs)
+	*p = program{code: p.code[:0], steps: p.steps[:0], blob: p.blob[:0], strs: p.strs}
+	if p.strs == nil {
+		p.strs = map[string]uint64{}
+	}
 }
 
 // step names the instructions that follow.

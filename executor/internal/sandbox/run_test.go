@@ -100,6 +100,71 @@ func TestCancel(t *testing.T) {
 	want(t, p, shell("echo again"), "again")
 }
 
+// What stands in memory: its content, its one time, and who may write to it.
+func TestMemory(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	dir := t.TempDir()
+	long := strings.Repeat("long ", 100_000)
+	source := filepath.Join(dir, "source")
+	if err := os.WriteFile(source, []byte(long), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	plan := shell(`set -e
+stat -c '%Y %n' /o /t | grep -v ^946684800 || true
+for f in /m/a/long /r/long /t/long /o/long; do
+  test "$(wc -c < $f)" = 500000
+  (echo bad >> $f) 2>/dev/null && echo wrote $f
+  (echo bad > $(dirname $f)/new) 2>/dev/null && echo made $(dirname $f)/new
+done
+test -x /m/a/long; test ! -s /r/empty
+cat /m/a/one
+stat -c '%Y %n' / /m /m/a /m/a/long /m/a/l /m/a/one /r /r/long /r/empty /r/sub | grep -v ^946684800 || true`)
+	plan.ModTime = time.Unix(946684800, 0)
+	plan.Dirs = []string{"/r/sub"}
+	plan.Symlinks = []sandbox.Symlink{{Path: "/m/a/l", Target: "one"}}
+	file := func(p string) sandbox.File {
+		return sandbox.File{Path: p, Source: source, Size: int64(len(long)), Exec: true}
+	}
+	plan.Files = []sandbox.File{file("/m/a/long"), file("/r/long"), file("/t/long"), file("/o/long"), {Path: "/r/empty", Source: empty}}
+	plan.Mounts = append(plan.Mounts,
+		sandbox.Mount{Target: "/m/a", Kind: sandbox.Memory},
+		sandbox.Mount{Target: "/m/a/one", Source: filepath.Join(dir, "one"), Kind: sandbox.BindRO},
+		sandbox.Mount{Target: "/t", Kind: sandbox.Tmpfs},
+		sandbox.Mount{Target: "/o", Source: t.TempDir(), Kind: sandbox.Overlay},
+	)
+	if err := os.WriteFile(filepath.Join(dir, "one"), []byte("mounted\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stamp := time.Unix(946684800, 0)
+	if err := os.Chtimes(filepath.Join(dir, "one"), stamp, stamp); err != nil {
+		t.Fatal(err)
+	}
+	want(t, p, plan, "wrote /t/long\nmade /t/new\nwrote /o/long\nmade /o/new\nmounted")
+	if b, _ := os.ReadFile(source); string(b) != long {
+		t.Errorf("the source changed: %d bytes", len(b))
+	}
+}
+
+// A source that is shorter than was said is an error, not a short file.
+func TestMemoryShortSource(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	source := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(source, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	plan := shell("cat /f")
+	plan.Files = []sandbox.File{{Path: "/f", Source: source, Size: 2}}
+	var step *sandbox.StepError
+	if _, err := p.Run(context.Background(), plan); !errors.As(err, &step) || step.Detail != source {
+		t.Errorf("error %v, want one that names the source", err)
+	}
+	want(t, p, shell("echo again"), "again")
+}
+
 func TestKillAndClose(t *testing.T) {
 	p := newPool(t, 3, sandbox.Options{})
 	errs := make(chan error)
@@ -300,6 +365,7 @@ func TestErrors(t *testing.T) {
 		{"dots", mount(sandbox.Mount{Target: "/x/../y", Source: "/tmp", Kind: sandbox.BindRO}), "", nil, "clean"},
 		{"mount point missing in a read-only mount", mount(sandbox.Mount{Target: "/usr/no-such-dir", Source: "/tmp", Kind: sandbox.BindRO}), "mount point", fs.ErrNotExist, "/usr/no-such-dir"},
 		{"bad env", &sandbox.Process{Argv: []string{"/x"}, Env: []string{"X"}}, "", nil, "NAME=value"},
+		{"apart from another root", mount(sandbox.Mount{Target: "/x", Source: "/tmp/x", Root: "/usr", Kind: sandbox.Apart}), "", nil, "not below"},
 		{"NUL", &sandbox.Process{Argv: []string{"/x", "a\x00b"}}, "", nil, "NUL"},
 		{"no such directory", func() *sandbox.Process { pl := shell("true"); pl.Dir = "/usr/no-such-dir"; return pl }(), "directory", fs.ErrNotExist, ""},
 	} {
@@ -363,4 +429,29 @@ func TestLargePlan(t *testing.T) {
 		plan.Mounts = append(plan.Mounts, sandbox.Mount{Target: "/m/" + name, Source: dir, Kind: sandbox.BindRO})
 	}
 	want(t, p, plan, "400\n400\n0\n1\n2\n3")
+}
+
+// What is shown apart is read-only, holds what the host has now, and only that, also
+// beside an overlay, and below a path that overlayfs would take for options.
+func TestApart(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	root := filepath.Join(t.TempDir(), "a:b,c\\d")
+	other := t.TempDir()
+	for f, text := range map[string]string{root + "/d/f": "file\n", root + "/d/e/g": "deep\n", other + "/d/not": "x", other + "/f": "x"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(f), 0o755), os.WriteFile(f, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range []string{"file\n", "changed\n"} {
+		if err := os.WriteFile(root+"/d/f", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		plan := shell("cat /x/f /x/e/g /one; ls /x; for f in /x/f /x/new /one; do (echo bad > $f) 2>/dev/null && echo wrote $f; done; chmod 777 /x/f 2>/dev/null && echo chmod; true")
+		plan.Mounts = append(plan.Mounts,
+			sandbox.Mount{Target: "/a", Source: other, Kind: sandbox.Overlay},
+			sandbox.Mount{Target: "/x", Source: root + "/d", Root: root, Kind: sandbox.Apart},
+			sandbox.Mount{Target: "/one", Source: root + "/d/f", Root: root, Kind: sandbox.Apart},
+			sandbox.Mount{Target: "/y", Source: other + "/d", Root: other, Kind: sandbox.Apart})
+		want(t, p, plan, text+"deep\n"+text+"e\nf")
+	}
 }

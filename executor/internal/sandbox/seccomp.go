@@ -40,6 +40,8 @@ const (
 
 var deniedENOSYS = []int{
 	unix.SYS_CLONE3, // libc falls back to clone, whose flags can be inspected
+	// Landlock would refuse to open a queue for writing, and some kernels have none.
+	unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
 	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
 }
 
@@ -52,6 +54,7 @@ var deniedEPERM = []int{
 	unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD,
 	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
 	unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD,
+	unix.SYS_SYSLOG, // where the host lets anybody read the kernel's log
 	unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD, unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_REBOOT, unix.SYS_ACCT,
 }
 
@@ -94,11 +97,35 @@ var familyCheck = block{
 
 const tiocLinux = 0x541c
 
-// ioctlCheck denies pushing input into a terminal.
+// ioctlCheck denies pushing input into a terminal, and flags of inodes: an output
+// becomes the store's own file.
 var ioctlCheck = block{
 	load(dataArg1),
 	jump(unix.BPF_JEQ, unix.TIOCSTI, 1, 0),
 	jump(unix.BPF_JEQ, tiocLinux, 0, 1),
+	ret(retErrno(unix.EPERM)),
+	jump(unix.BPF_JEQ, unix.FS_IOC_SETFLAGS, 2, 0),
+	jump(unix.BPF_JEQ, fsSetXattr, 1, 0),
+	ret(retAllow),
+	ret(retErrno(unix.ENOTTY)),
+}
+
+const fsSetXattr = 0x401c5820 // FS_IOC_FSSETXATTR
+
+// fcntlCheck denies leases and notices: on an input they would reach whoever else
+// opens it.
+var fcntlCheck = block{
+	load(dataArg1),
+	jump(unix.BPF_JEQ, unix.F_SETLEASE, 1, 0),
+	jump(unix.BPF_JEQ, unix.F_NOTIFY, 0, 1),
+	ret(retErrno(unix.EINVAL)),
+	ret(retAllow),
+}
+
+// prlimitCheck keeps the limits of pid 1, which is the sandbox's, from actions.
+var prlimitCheck = block{
+	load(dataArg0),
+	jump(unix.BPF_JEQ, 1, 0, 1),
 	ret(retErrno(unix.EPERM)),
 	ret(retAllow),
 }
@@ -120,6 +147,8 @@ func buildFilter() []unix.SockFilter {
 		unix.SYS_SOCKET:     familyCheck,
 		unix.SYS_SOCKETPAIR: familyCheck,
 		unix.SYS_IOCTL:      ioctlCheck,
+		unix.SYS_FCNTL:      fcntlCheck,
+		unix.SYS_PRLIMIT64:  prlimitCheck,
 	}
 	for _, l := range []struct {
 		nrs []int

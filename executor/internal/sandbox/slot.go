@@ -25,6 +25,10 @@ type slot struct {
 	seq  uint32
 	conn *net.UnixConn
 
+	// Of the action that runs, and their memory for the next one.
+	prog program
+	msg  []byte
+
 	mu  sync.Mutex // guards cmd against kill
 	cmd *exec.Cmd
 	log bytes.Buffer // what a crashing helper wrote; read after Wait
@@ -35,6 +39,13 @@ type slot struct {
 // does in the name of whoever mounted it.
 var helperCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SYS_RESOURCE, unix.CAP_SETPCAP, unix.CAP_SYS_PTRACE,
 	unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_CHOWN}
+
+// mayLeaveGroups reports whether this process may change its supplementary groups:
+// root may, unless it is one of a user namespace in which that is forbidden.
+var mayLeaveGroups = sync.OnceValue(func() bool {
+	b, err := os.ReadFile("/proc/self/setgroups")
+	return os.Geteuid() == 0 && err == nil && bytes.HasPrefix(b, []byte("allow"))
+})
 
 // helperNamespaces are entered once a slot. The pid namespace makes one
 // SIGKILL end the helper and all it ever started, in one step of the kernel.
@@ -51,6 +62,9 @@ func helperCommand(flags uintptr) *exec.Cmd {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: UID, HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: GID, HostID: os.Getegid(), Size: 1}},
 		AmbientCaps: helperCaps,
+		// Only a privileged process may leave its supplementary groups behind.
+		GidMappingsEnableSetgroups: mayLeaveGroups(),
+		Credential:                 &syscall.Credential{Uid: UID, Gid: GID, NoSetGroups: !mayLeaveGroups()},
 		// Out of the terminal's reach: Ctrl-C is for gorules alone.
 		Setsid: true,
 	}
@@ -173,8 +187,7 @@ func (s *slot) run(ctx context.Context, plan *Process, grace time.Duration, kill
 			err = fmt.Errorf("sandbox: output of the action: %w", e)
 		}
 	}()
-	prog, err := compile(plan, st.out, st.err)
-	if err != nil {
+	if err := compile(&s.prog, plan, st.out, st.err); err != nil {
 		return Result{}, err
 	}
 	if s.conn == nil {
@@ -183,7 +196,7 @@ func (s *slot) run(ctx context.Context, plan *Process, grace time.Duration, kill
 		}
 	}
 	s.seq++
-	if err := s.send(prog, st.fds); err != nil {
+	if err := s.send(&s.prog, st.fds); err != nil {
 		return Result{}, s.broken(err)
 	}
 	st.closeFDs() // the action's own copies alone keep a pipe open
@@ -197,7 +210,7 @@ func (s *slot) run(ctx context.Context, plan *Process, grace time.Duration, kill
 	if err := ctx.Err(); err != nil && !timedOut {
 		return Result{}, cancelled(err)
 	}
-	return s.result(rep, extra, prog, plan, timedOut, time.Since(began))
+	return s.result(rep, extra, &s.prog, plan, timedOut, time.Since(began))
 }
 
 // guard ends an action when its context ends or its time is up. It costs no
@@ -272,8 +285,8 @@ func (s *slot) send(p *program, fds []int) error {
 	if p.trace {
 		req.trace = 1
 	}
-	msg := make([]byte, 0, requestSize+len(p.codeBytes())+len(p.blob))
-	msg = append(append(append(msg, bytesOf(&req)...), p.codeBytes()...), p.blob...)
+	s.msg = append(append(append(s.msg[:0], bytesOf(&req)...), p.codeBytes()...), p.blob...)
+	msg := s.msg
 	var oob []byte
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)

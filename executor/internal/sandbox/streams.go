@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,7 +65,10 @@ func (st *streams) add(w io.Writer) (output, error) {
 	st.fds = append(st.fds, p[1])
 	st.copies++
 	go func() {
-		_, err := io.Copy(w, r)
+		buf := buffers.Get().(*[32 << 10]byte)
+		defer buffers.Put(buf)
+		// Without the reader's shortcut, which brings a buffer of its own.
+		_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
 		if err != nil {
 			_, _ = io.Copy(io.Discard, r) // the action must not block or see SIGPIPE
 		}
@@ -72,6 +76,8 @@ func (st *streams) add(w io.Writer) (output, error) {
 	}()
 	return output{fd: len(st.fds) - 1}, nil
 }
+
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // dup keeps a descriptor of f for sending. File.Fd would make it blocking.
 func (st *streams) dup(f *os.File) error {

@@ -55,11 +55,6 @@ const (
 	stateEnded             // status is valid
 )
 
-const (
-	requestSize = int(unsafe.Sizeof(request{}))
-	replySize   = int(unsafe.Sizeof(reply{}))
-)
-
 func bytesOf[T any](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 }

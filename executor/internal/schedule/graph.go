@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"gorules/executor/internal/action"
@@ -52,6 +53,8 @@ type node struct {
 	outcome *Outcome
 	failure *Failure
 	cancel  context.CancelFunc
+
+	outdated bool // see Options.Outdated
 
 	// unsettled counts producers that this node took an early output from and
 	// that have not settled. Until it is 0, nothing of this node is kept.
@@ -108,8 +111,9 @@ type graph struct {
 	busy    int   // goroutines that will send a last message
 
 	failures []*Failure
-	stopped  *Failure // the first one, where it stops the rest
-	broken   error    // a tool's
+	stopped  *Failure    // the first one, where it stops the rest
+	stop     atomic.Bool // stopped is set; for workers
+	broken   error       // a tool's
 
 	fresh  []*node // nodes whose needs were not yet asked for
 	fallen []*node // failed nodes whose dependents do not know yet
@@ -117,6 +121,7 @@ type graph struct {
 
 	counts   Counts
 	reported time.Time
+	told     Counts // by the last report of progress
 }
 
 func newGraph(ctx context.Context, opt Options) *graph {
@@ -267,6 +272,7 @@ func (g *graph) demand(n *node) {
 			case !m.value.ready:
 				n.missing++
 				m.value.waiters = append(m.value.waiters, n)
+				g.after(n, m)
 			}
 		}
 	}
@@ -283,10 +289,12 @@ func (g *graph) needs(n *node, c *cell) {
 	case !c.ready:
 		n.missing++
 		c.waiters = append(c.waiters, n)
+		g.after(n, c.maker)
 	case c.maker != nil && !c.maker.settled:
 		if n.spec.Plan != nil { // a plan reads only what is final
 			n.missing++
 			c.maker.awaiting = append(c.maker.awaiting, n)
+			g.after(n, c.maker)
 			return
 		}
 		g.usesEarly(n, c.maker)
@@ -300,6 +308,38 @@ func (g *graph) usesEarly(n, producer *node) {
 	}
 	n.unsettled++
 	producer.users = append(producer.users, n)
+	g.after(n, producer)
+}
+
+// after notes that n cannot be done before m, which may be nil.
+func (g *graph) after(n, m *node) {
+	if m != nil && m.outdated {
+		g.outdate(n)
+	}
+}
+
+// outdate says of n, and so of all that waits for it, that no cache has it.
+func (g *graph) outdate(n *node) {
+	if g.opt.Outdated == nil {
+		return
+	}
+	for todo := []*node{n}; len(todo) > 0; {
+		n := pop(&todo)
+		if n.outdated {
+			continue
+		}
+		n.outdated = true
+		g.opt.Outdated(n.spec)
+		for _, a := range outputsOf(n.spec) {
+			if c := g.cells[a]; c != nil {
+				todo = append(todo, c.waiters...)
+			}
+		}
+		todo = append(todo, n.users...)
+		todo = append(todo, n.awaiting...)
+		todo = append(todo, n.value.waiters...)
+		todo = append(todo, n.value.same...)
+	}
 }
 
 // arrived takes one off what n waits for and starts it when nothing is left.
@@ -424,6 +464,7 @@ func (g *graph) report(f *Failure, d Done) {
 		g.failures = append(g.failures, f)
 		if !g.opt.KeepGoing && g.stopped == nil {
 			g.stopped = f
+			g.stop.Store(true)
 		}
 	}
 	if g.opt.Watcher != nil {

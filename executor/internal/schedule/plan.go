@@ -122,6 +122,14 @@ func (g *graph) wantValue(n *node, goals bool) {
 // plan that it named for one.
 func (g *graph) makeValue(n *node) {
 	v := &n.value
+	if v.goals && v.failure == nil && v.result.Follow == nil && n.spec.Plan.Goal != nil {
+		if err := n.spec.Plan.Goal(v.result.Value); err != nil {
+			f := &Failure{Spec: n.spec, Err: err}
+			g.failValue(n, f)
+			g.report(f, Done{n.id, n.spec, nil, nil, f})
+			return
+		}
+	}
 	if v.goals {
 		for _, a := range v.result.Goals {
 			g.wantGoal(a, n.priority)
@@ -140,6 +148,7 @@ func (g *graph) makeValue(n *node) {
 	m := g.want(v.result.Follow, n.priority)
 	v.follows = m
 	m.value.same = append(m.value.same, n)
+	g.after(n, m)
 	g.wantValue(m, v.goals)
 	if m.value.ready || m.value.failure != nil {
 		g.valued = append(g.valued, m)

@@ -546,7 +546,13 @@ func (g *graphOf) try(t *testing.T, m *machine, keepGoing bool, jobs int, rng *r
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	m.cancel = cancel
-	r, err := schedule.Run(ctx, goals, schedule.Options{Jobs: jobs, KeepGoing: keepGoing, Worker: m})
+	told := map[*action.Spec]bool{}
+	r, err := schedule.Run(ctx, goals, schedule.Options{Jobs: jobs, KeepGoing: keepGoing, Worker: m, Outdated: func(s *action.Spec) {
+		if told[s] {
+			t.Errorf("told twice that %s is outdated", s.Mnemonic)
+		}
+		told[s] = true
+	}})
 	cancelled := ctx.Err() != nil
 	if err != nil && (!cancelled || err.Error() != "enough") {
 		t.Fatalf("error %v", err)

@@ -53,6 +53,11 @@ type Job struct {
 	// Slot waits for the right to start a process. It fails with ErrStopped if
 	// nothing new may start, and with ctx's cause when ctx ends.
 	Slot func(ctx context.Context) (release func(), err error)
+
+	// Start is to be asked right before the process starts: with a slot its inputs
+	// are laid out first, and something may have failed meanwhile. Its error is
+	// ErrStopped.
+	Start func() error
 }
 
 // ErrStopped says that nothing new may start: something failed before.
@@ -74,6 +79,9 @@ type Outcome struct {
 	// once the node is settled. An error of it ends Run: a result that cannot
 	// be kept must not look like success.
 	Keep func(context.Context) error
+
+	// Once says that the result counts for this command only.
+	Once bool
 
 	Key    digest.Digest // under which the result is stored
 	Runner string        // "linux-sandbox", "disk cache hit"
@@ -101,6 +109,11 @@ type Options struct {
 	KeepGoing bool
 	Worker    Worker
 	Watcher   Watcher // may be nil
+
+	// Outdated, where not nil, is told by the loop of each node, once, that it, or
+	// something it waits for, is in no cache: what it came to before, it does not
+	// come to again without something being run.
+	Outdated func(s *action.Spec)
 
 	// Fatal says of an error that nothing else can succeed either: it ends Run,
 	// even with KeepGoing.
@@ -161,6 +174,7 @@ func (g *graph) run(goals []Goal) (err error) {
 	for {
 		g.propagate()
 		g.grant()
+		later := g.progress(false)
 		if g.busy == 0 {
 			if g.halted() || !g.breakCircles() {
 				break
@@ -172,8 +186,8 @@ func (g *graph) run(goals []Goal) (err error) {
 			m.apply(g)
 		case <-done:
 			done = nil // workers see ctx too; collect them all before leaving
+		case <-later:
 		}
-		g.progress(false)
 	}
 	g.progress(true)
 	if g.broken == nil && g.ctx.Err() != nil {
@@ -204,15 +218,21 @@ func (g *graph) breakDown(err error) {
 	}
 }
 
-// progress reports counts, not more often than people can read.
-func (g *graph) progress(now bool) {
-	if g.opt.Watcher == nil || !now && time.Since(g.reported) < 50*time.Millisecond {
-		return
-	}
-	g.reported = time.Now()
+// progress reports counts that have changed, not more often than people can read:
+// if it is too early, later fires when it is not.
+func (g *graph) progress(now bool) (later <-chan time.Time) {
+	const least = 50 * time.Millisecond
 	c := g.counts
 	c.Running = g.running
+	if g.opt.Watcher == nil || c == g.told {
+		return nil
+	}
+	if early := least - time.Since(g.reported); early > 0 && !now {
+		return time.After(early)
+	}
+	g.reported, g.told = time.Now(), c
 	g.opt.Watcher.Progress(c)
+	return nil
 }
 
 // illegal is the panic of a step that cannot be.

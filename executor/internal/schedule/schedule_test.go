@@ -819,3 +819,94 @@ func TestCancel(t *testing.T) {
 		t.Errorf("recorded %v", f.kept)
 	}
 }
+
+// Before something runs it is known what waits for it, also of what a plan
+// declares later; what the cache has is not among that.
+func TestOutdated(t *testing.T) {
+	f := newFake()
+	_, stored := spec("stored", src("x"))
+	if _, err := build(t, f, schedule.Options{}, stored); err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]int{}
+	all := make(chan struct{})
+	f.run["new"] = func(ctx context.Context, b *action.Bound, _ func(string, action.Content)) (*schedule.Outcome, error) {
+		select {
+		case <-all:
+		case <-ctx.Done():
+		}
+		return success(b), nil
+	}
+	_, again := spec("stored", src("x"))
+	_, fresh := spec("new", src("y"))
+	_, after := spec("after", fresh)
+	inner := &action.Spec{Mnemonic: "inner", Plan: &action.Plan{Inputs: []*action.Artifact{fresh},
+		F: func(context.Context, action.PlanInput) (*action.PlanResult, error) { return &action.PlanResult{}, nil }}}
+	verdict := &action.Spec{Mnemonic: "verdict", Plan: &action.Plan{Inputs: []*action.Artifact{again},
+		F: func(context.Context, action.PlanInput) (*action.PlanResult, error) {
+			return &action.PlanResult{Follow: inner}, nil
+		}}}
+	waits := &action.Spec{Mnemonic: "waits", Plan: &action.Plan{Waits: []*action.Spec{verdict},
+		F: func(context.Context, action.PlanInput) (*action.PlanResult, error) { return &action.PlanResult{}, nil }}}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := schedule.Run(ctx, []schedule.Goal{{Plan: waits}, {Artifact: after}, {Artifact: again}}, schedule.Options{Jobs: 1, Worker: f,
+		Outdated: func(s *action.Spec) {
+			if told[s.Mnemonic]++; len(told) == 5 {
+				close(all)
+			}
+		}})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"new", "after", "inner", "verdict", "waits"} {
+		if told[name] != 1 {
+			t.Errorf("told %d times of %s, want once", told[name], name)
+		}
+	}
+	if told["stored"] != 0 {
+		t.Error("told of what the cache has")
+	}
+}
+
+// A value that cannot be a goal is a failure of the plan that returned it, told
+// once, and only where it is a goal.
+func TestGoalOfAPlan(t *testing.T) {
+	wrong := errors.New("no verdict")
+	make := func() (inner, outer *action.Spec) {
+		inner = &action.Spec{Mnemonic: "inner", Plan: &action.Plan{Goal: func(any) error { return wrong },
+			F: func(context.Context, action.PlanInput) (*action.PlanResult, error) {
+				return &action.PlanResult{Value: 1}, nil
+			}}}
+		outer = &action.Spec{Mnemonic: "outer", Plan: &action.Plan{Goal: func(any) error { return errors.New("not asked") },
+			F: func(context.Context, action.PlanInput) (*action.PlanResult, error) {
+				return &action.PlanResult{Follow: inner}, nil
+			}}}
+		return inner, outer
+	}
+	_, other := spec("other", src("x"))
+	w := &watcher{}
+	inner, outer := make()
+	r, err := schedule.Run(t.Context(), []schedule.Goal{{Plan: outer}, {Plan: inner}, {Artifact: other}},
+		schedule.Options{Jobs: 1, KeepGoing: true, Worker: newFake(), Watcher: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*action.Spec{outer, inner} {
+		if _, err := r.Value(s); !errors.Is(err, wrong) {
+			t.Errorf("%s: %v", s.Mnemonic, err)
+		}
+	}
+	if !slices.Equal(w.failed, []string{"inner"}) {
+		t.Errorf("told of failures of %v", w.failed)
+	}
+	if _, err := r.Content(other); err != nil {
+		t.Error(err)
+	}
+	_, outer = make()
+	waits := &action.Spec{Mnemonic: "waits", Plan: &action.Plan{Waits: []*action.Spec{outer},
+		F: func(context.Context, action.PlanInput) (*action.PlanResult, error) { return &action.PlanResult{}, nil }}}
+	if r, err = schedule.Run(t.Context(), []schedule.Goal{{Plan: waits}}, schedule.Options{Jobs: 1, Worker: newFake()}); err != nil || len(r.Failures()) > 0 {
+		t.Errorf("where it is no goal: %v, %v", err, r.Failures())
+	}
+}

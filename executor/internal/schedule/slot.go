@@ -42,6 +42,7 @@ func (m slotWanted) apply(g *graph) {
 	}
 	n.request = m.r
 	g.queue.push(m.r)
+	g.outdate(n)
 }
 
 // slotGone gives a slot back, or takes the request for one back.

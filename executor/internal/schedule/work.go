@@ -82,6 +82,12 @@ func (g *graph) runAction(ctx context.Context, n *node, in view) message {
 	o, err := g.opt.Worker.Run(ctx, b, Job{
 		Early: func(p string, c action.Content) { g.inbox <- early{n, p, c} },
 		Slot:  func(ctx context.Context) (func(), error) { return g.slot(ctx, n) },
+		Start: func() error {
+			if g.stop.Load() {
+				return ErrStopped
+			}
+			return nil
+		},
 	})
 	return ran{n, o, err}
 }

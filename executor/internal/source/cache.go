@@ -1,18 +1,12 @@
 package source
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
-	"hash/crc32"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 
 	"gorules/executor/internal/digest"
+	"gorules/executor/internal/fsx"
 )
 
 // A Cache remembers digests by path and stat key across commands. It is only a
@@ -35,7 +29,7 @@ const cacheMagic = "gorules digests 1\n"
 // LoadCache reads the cache file at path; anything unreadable counts as empty.
 func LoadCache(path string) *Cache {
 	c := &Cache{entries: map[string]cached{}}
-	body, ok := ReadChecked(path, cacheMagic)
+	body, ok := fsx.Plain.ReadChecked(path, cacheMagic)
 	if !ok {
 		return c
 	}
@@ -80,7 +74,7 @@ func (c *Cache) Save(path string) error {
 			w.digest(e.digest)
 		}
 	}
-	return WriteChecked(path, cacheMagic, w.b)
+	return fsx.Plain.WriteChecked(path, cacheMagic, w.b)
 }
 
 func (c *Cache) get(path string, k Key) (digest.Digest, bool) {
@@ -102,63 +96,6 @@ func (c *Cache) put(path string, k Key, d digest.Digest) {
 	defer c.mu.Unlock()
 	c.entries[path] = cached{k, d, true}
 	c.dirty = true
-}
-
-// WriteChecked writes magic, a checksum of body and body to path by way of a
-// temporary file, so that a reader sees the old file or the new one. Nothing is
-// synced, as libraries do it: what a power loss leaves is found by its checksum,
-// and each command would wait for the disk.
-func WriteChecked(path, magic string, body []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	head := binary.LittleEndian.AppendUint32([]byte(magic), crc32.ChecksumIEEE(body))
-	_, err = f.Write(head)
-	if err == nil {
-		_, err = f.Write(body)
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		err = errors.Join(err, ignoreMissing(os.Remove(f.Name())))
-	}
-	return err
-}
-
-// ReadChecked returns the body of a file that WriteChecked wrote, and false if
-// it is absent, of another version or damaged.
-func ReadChecked(path, magic string) ([]byte, bool) {
-	// Not blocking: somebody may have put a FIFO there.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, false
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, false
-	}
-	b, err := io.ReadAll(f)
-	if err != nil {
-		return nil, false
-	}
-	body, ok := bytes.CutPrefix(b, []byte(magic))
-	if !ok || len(body) < 4 || crc32.ChecksumIEEE(body[4:]) != binary.LittleEndian.Uint32(body) {
-		return nil, false
-	}
-	return body[4:], true
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // writer and reader are the flat encoding of the engine's state files.

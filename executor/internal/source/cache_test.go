@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/source"
 )
 
@@ -45,11 +46,11 @@ func TestCache(t *testing.T) {
 	if !bytes.Contains(good, old.Hash[:]) {
 		t.Fatal("the digest of a is not in the file")
 	}
-	body, ok := source.ReadChecked(store, "gorules digests 1\n")
+	body, ok := fsx.Plain.ReadChecked(store, "gorules digests 1\n")
 	if !ok {
 		t.Fatal("ReadChecked refuses what Save wrote")
 	}
-	must(t, source.WriteChecked(store, "gorules digests 1\n", bytes.Replace(body, old.Hash[:], now.Hash[:], 1)))
+	must(t, fsx.Plain.WriteChecked(store, "gorules digests 1\n", bytes.Replace(body, old.Hash[:], now.Hash[:], 1)))
 	read := func() string {
 		d, _, err := source.New(source.LoadCache(store)).File(dir + "/a")
 		must(t, err)
@@ -81,25 +82,6 @@ func TestCache(t *testing.T) {
 	}
 }
 
-func TestWriteChecked(t *testing.T) {
-	p := filepath.Join(t.TempDir(), "x", "y")
-	for _, body := range []string{"", "hello", "again"} {
-		must(t, source.WriteChecked(p, "magic 1\n", []byte(body)))
-		if got, ok := source.ReadChecked(p, "magic 1\n"); !ok || string(got) != body {
-			t.Errorf("ReadChecked = %q, %v, want %q", got, ok, body)
-		}
-	}
-	if _, ok := source.ReadChecked(p, "magic 2\n"); ok {
-		t.Error("another version was accepted")
-	}
-	if _, ok := source.ReadChecked(p+"z", "magic 1\n"); ok {
-		t.Error("an absent file was accepted")
-	}
-	if es, err := os.ReadDir(filepath.Dir(p)); err != nil || len(es) != 1 {
-		t.Errorf("left behind: %v, %v", es, err)
-	}
-}
-
 // FuzzCache: any file of the right checksum is read without a panic.
 func FuzzCache(f *testing.F) {
 	f.Add([]byte{})
@@ -109,7 +91,7 @@ func FuzzCache(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p := filepath.Join(dir, "c")
-		must(t, source.WriteChecked(p, "gorules digests 1\n", body))
+		must(t, fsx.Plain.WriteChecked(p, "gorules digests 1\n", body))
 		must(t, source.LoadCache(p).Save(filepath.Join(dir, "d")))
 	})
 }

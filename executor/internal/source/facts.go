@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gorules/executor/internal/digest"
 )
@@ -28,7 +29,7 @@ const (
 	factStat                    // existence and type
 	factAbsent                  // no such file
 	factDir                     // names and types in a folder
-	factRoot                    // an immutable root's own key
+	factRoot                    // the root of a Fixed: its own key
 	factExact                   // a file whose key must be the same
 	factWatch                   // content of what a path leads to, if it is a file
 	factProgram                 // size, time and mode of what a path leads to
@@ -101,9 +102,6 @@ func (s *Snapshot) Facts() []byte {
 	for p, a := range s.dirs {
 		e.add(fact{factDir, p, a.key.doubtful(a.racy), listing(a.entries, a.err)})
 	}
-	for p, k := range s.roots {
-		e.add(fact{kind: factRoot, path: p, key: k})
-	}
 	for f := range s.noted {
 		e.add(f)
 	}
@@ -167,12 +165,17 @@ func (f *fact) holds(env map[string]string, hidden []string) bool {
 		return digest.Of([]byte(which(env, f.path))) == f.digest
 	case factDir, factRoot, factWatch, factProgram:
 		now, err := stat(f.path)
-		return err == nil && now == f.key || f.follows(now, hidden)
+		return err == nil && f.unmoved(now) || f.follows(now, hidden)
 	case factFile, factStat, factAbsent, factExact:
 		now, err := lstat(f.path)
-		return err == nil && now == f.key || f.stays(now, err)
+		return err == nil && f.unmoved(now) || f.stays(now, err)
 	}
 	return false // of a gorules to come
+}
+
+// unmoved reports whether the key alone proves that f holds.
+func (f *fact) unmoved(now Key) bool {
+	return now == f.key && !now.later(time.Now())
 }
 
 // follows is holds for what f.path leads to, where its key is another now.

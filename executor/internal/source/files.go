@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -132,8 +133,12 @@ func (i fileInfo) Mode() fs.FileMode {
 		m |= fs.ModeDir
 	case i.key.isLink():
 		m |= fs.ModeSymlink
+	case i.key.kind() == syscall.S_IFIFO:
+		m |= fs.ModeNamedPipe
+	case i.key.kind() == syscall.S_IFSOCK:
+		m |= fs.ModeSocket
 	case !i.key.isRegular():
-		m |= fs.ModeIrregular
+		m |= fs.ModeDevice
 	}
 	return m
 }

@@ -13,10 +13,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/tree"
+	"gorules/executor/regular"
 )
 
 // A Snapshot answers questions about files for the length of one command. All
@@ -27,13 +29,14 @@ type Snapshot struct {
 
 	cache  *Cache
 	hidden []string
+	within []string // the root of the Fixed that this is the view of, and its real path
 
 	mu    sync.Mutex
 	files map[string]*fileAnswer
 	dirs  map[string]*dirAnswer
 	trees map[string]*treeAnswer // by Source.Key
 	blobs map[digest.Digest]string
-	roots map[string]Key    // immutable roots
+	fixed map[string]*Fixed // by root
 	noted map[fact]struct{} // see note
 }
 
@@ -84,7 +87,7 @@ func New(cache *Cache, hidden ...string) *Snapshot {
 		dirs:   map[string]*dirAnswer{},
 		trees:  map[string]*treeAnswer{},
 		blobs:  map[digest.Digest]string{},
-		roots:  map[string]Key{},
+		fixed:  map[string]*Fixed{},
 		noted:  map[fact]struct{}{},
 	}
 }
@@ -103,7 +106,13 @@ func (s *Snapshot) answer(p string) *fileAnswer {
 // lstat returns the key of p itself and notes the answer.
 func (s *Snapshot) lstat(p string) (Key, error) {
 	a := s.answer(p)
-	a.statOnce.Do(func() { a.key, a.statErr = lstat(p) })
+	a.statOnce.Do(func() {
+		if s.unlisted(p) {
+			a.statErr = &fs.PathError{Op: "lstat", Path: p, Err: fs.ErrNotExist}
+			return
+		}
+		a.key, a.statErr = lstat(p)
+	})
 	return a.key, a.statErr
 }
 
@@ -158,7 +167,7 @@ func (s *Snapshot) File(p string) (d digest.Digest, executable bool, err error) 
 		return digest.Digest{}, false, err
 	}
 	if !k.isRegular() {
-		return digest.Digest{}, false, fmt.Errorf("%s: not a regular file", p)
+		return digest.Digest{}, false, &fs.PathError{Op: "open", Path: p, Err: regular.Check(fileInfo{key: k}.Mode())}
 	}
 	d, err = s.digest(p)
 	return d, k.executable(), err
@@ -174,19 +183,13 @@ func (s *Snapshot) digest(p string) (digest.Digest, error) {
 	a.once.Do(func() {
 		now := time.Now()
 		a.racy = k.racy(now)
-		if d, ok := s.cache.get(p, k); ok {
+		if d, ok := s.cache.get(p, k); ok && !k.later(now) {
 			a.digest = d
 			return
 		}
-		if a.digest, a.err = hash(p, k); a.err != nil {
-			return
-		}
-		if after, err := lstat(p); err != nil || after != k {
-			a.err = fmt.Errorf("%s: %w", p, ErrChanged)
-			return
-		}
-		if !a.racy {
-			s.cache.put(p, k, a.digest)
+		var at Key
+		if a.digest, at, a.err = settled(p, k); a.err == nil && !a.racy {
+			s.cache.put(p, at, a.digest)
 		}
 	})
 	if a.err == nil && k.isRegular() {
@@ -197,18 +200,41 @@ func (s *Snapshot) digest(p string) (digest.Digest, error) {
 	return a.digest, a.err
 }
 
+// settled hashes p, whose key was k, and returns the key that its bytes have. A
+// file whose change time alone moves is read again: another process that links
+// to it, or removes a link, moves that.
+func settled(p string, k Key) (digest.Digest, Key, error) {
+	const tries = 20
+	for range tries {
+		d, err := hash(p, k)
+		if err != nil {
+			return d, k, err
+		}
+		after, err := lstat(p)
+		if err == nil && after == k {
+			return d, k, nil
+		}
+		k.Ctime = after.Ctime
+		if err != nil || after != k {
+			break
+		}
+	}
+	return digest.Digest{}, k, fmt.Errorf("%s: %w", p, ErrChanged)
+}
+
 func hash(p string, k Key) (digest.Digest, error) {
 	if k.isLink() {
 		t, err := os.Readlink(p)
 		return digest.Of([]byte(t)), err
 	}
-	f, err := os.Open(p)
+	f, err := regular.Open(p)
 	if err != nil {
 		return digest.Digest{}, err
 	}
 	defer f.Close()
 	h := digest.NewHasher()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, f, make([]byte, min(max(k.Size, 512), 1<<18))); err != nil {
+	// Without their shortcuts, which bring larger buffers of their own.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, make([]byte, min(max(k.Size, 512), 1<<18))); err != nil {
 		return digest.Digest{}, err
 	}
 	return h.Digest(), nil
@@ -220,7 +246,7 @@ func (s *Snapshot) ReadFile(p string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(p)
+	b, err := regular.Read(p)
 	if err != nil {
 		return nil, err
 	}
@@ -289,6 +315,12 @@ func (s *Snapshot) Blob(d digest.Digest) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, ok := s.blobs[d]
+	for _, f := range s.fixed {
+		if ok {
+			break
+		}
+		p, ok = f.view.Blob(d)
+	}
 	return p, ok
 }
 
@@ -307,6 +339,13 @@ func (s *Snapshot) Resolve(src *action.Source) (action.Content, error) {
 }
 
 func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {
+	if src.Immutable && len(s.within) == 0 {
+		f, err := s.fixedAt(src.Root)
+		if err != nil {
+			return action.Content{}, err
+		}
+		return f.resolve(src)
+	}
 	switch {
 	case src.Host != nil:
 		t, err := s.hostTree(src.Host)
@@ -316,11 +355,6 @@ func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {
 		return action.Content{Tree: t}, err
 	}
 	p := filepath.Join(src.Root, filepath.FromSlash(src.Path))
-	if src.Immutable {
-		if t, ok, err := s.immutable(src.Root, p); ok || err != nil {
-			return action.Content{Tree: t}, err
-		}
-	}
 	k, err := s.Stat(p)
 	if err != nil {
 		return action.Content{}, err
@@ -352,7 +386,7 @@ func (s *Snapshot) whole(dir string, links int) (*tree.Tree, error) {
 		}
 		entries = append(entries, te)
 	}
-	return tree.New(entries, "")
+	return tree.New(entries)
 }
 
 // entry makes the tree entry of one name. A relative link is kept as a link;
@@ -365,6 +399,9 @@ func (s *Snapshot) entry(p string, e DirEntry, links int) (tree.Entry, error) {
 	if e.Type&fs.ModeSymlink != 0 {
 		target, err := os.Readlink(p)
 		if err != nil {
+			return te, err
+		}
+		if err := s.contained(p, target); err != nil {
 			return te, err
 		}
 		if !strings.HasPrefix(target, "/") {
@@ -412,13 +449,15 @@ func (c *Cache) Digest(p string) (digest.Digest, error) {
 }
 
 func (c *Cache) digest(p string, k Key) (digest.Digest, error) {
-	if d, ok := c.get(p, k); ok {
+	now := time.Now()
+	if d, ok := c.get(p, k); ok && !k.later(now) {
 		return d, nil
 	}
-	now := time.Now()
 	d, err := hash(p, k)
 	if err == nil && !k.racy(now) {
 		c.put(p, k, d)
 	}
 	return d, err
 }
+
+func validName(name string) bool { return utf8.ValidString(name) }

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,10 +10,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/digest"
 	"gorules/executor/internal/source"
-	"gorules/executor/internal/tree"
 )
 
 func TestFile(t *testing.T) {
@@ -214,49 +216,145 @@ func TestOddFiles(t *testing.T) {
 	}
 }
 
-func TestImmutable(t *testing.T) {
-	out := lay(t, map[string]string{"f": "out", "sub/g": "g"})
-	dir := lay(t, map[string]string{"crate/src/lib.rs": "1", "crate/bin/tool*": "2", "crate/l@": "src/lib.rs", "mixed/plain/x": "3", "mixed/odd/far@": out + "/f", "mixed/dir@": out + "/sub", "file": "4"})
-	s := snapshot(t)
-	src := func(p string) *action.Source { return &action.Source{Root: dir, Path: p, Immutable: true} }
-	crate := resolve(t, s, src("crate"))
-	wantList(t, "crate", show(t, crate), "bin/tool*", "l -> src/lib.rs", "src/lib.rs")
-	if crate.Origin != dir+"/crate" {
-		t.Errorf("Origin = %q, want %q", crate.Origin, dir+"/crate")
+func TestFixed(t *testing.T) {
+	dir := lay(t, map[string]string{"crate/src/lib.rs": "1", "crate/bin/tool*": "2", "crate/l@": "src/lib.rs", "file": "4", "crate/x/.gitignore": "", "none@": "nowhere"})
+	must(t, os.Symlink(dir+"/crate/src", dir+"/far"))
+	fix := func() *source.Fixed {
+		t.Helper()
+		f, err := snapshot(t).Fix(dir)
+		must(t, err)
+		return f
 	}
-	if crate.Digest() != resolve(t, snapshot(t), &action.Source{Root: dir, Path: "crate"}).Digest() {
-		t.Error("the immutable tree differs from the plain one")
-	}
-	mixed := resolve(t, s, src("mixed"))
-	wantList(t, "mixed", show(t, mixed), "dir/g", "odd/far", "plain/x")
-	for p, want := range map[string]string{"": "", "plain": dir + "/mixed/plain", "odd": "", "dir": out + "/sub"} {
-		if e, ok := mixed.Lookup(p); !ok || e.Dir.Origin != want {
-			t.Errorf("Origin of %q = %q, want %q", p, e.Dir.Origin, want)
-		}
-	}
-	if c, err := s.Resolve(src("file")); err != nil || c.File != of("4") {
-		t.Errorf("file = %+v, %v", c, err)
-	}
-	// Whatever stands in a tree with an origin can be read there.
-	must(t, crate.Walk(func(p string, e tree.Entry) error {
-		if e.Kind == tree.File {
-			if d, err := source.LoadCache("").Digest(filepath.Join(crate.Origin, p)); err != nil || d != e.File {
-				t.Errorf("%s = %v, %v", p, d, err)
-			}
-		}
-		return nil
-	}))
-	// Below an immutable root only its own key counts.
+	manifest := fix().Manifest()
 	settle()
-	s = snapshot(t)
-	resolve(t, s, src("crate"))
-	facts := s.Facts()
-	must(t, os.WriteFile(dir+"/crate/src/lib.rs", []byte("another"), 0o644))
-	if ok, p := source.Hold(facts, nil); !ok {
-		t.Errorf("an edit below an immutable root was looked for at %s", p)
+	s := snapshot(t)
+	f, err := s.Fix(dir)
+	must(t, err)
+	if what := f.Changed(manifest); what != "" {
+		t.Errorf("nothing changed, and yet %s", what)
 	}
-	put(t, dir+"/new", "")
+	s.Rest(f)
+	facts := s.Facts()
+	src := func(p string) *action.Source { return &action.Source{Root: dir, Path: p, Immutable: true} }
+	query := func() *action.Source {
+		q := src("crate")
+		q.Tree = &action.TreeQuery{}
+		return q
+	}
+	plain := resolve(t, snapshot(t), &action.Source{Root: dir})
+	if f.Tree.Digest() != plain.Digest() {
+		t.Error("the tree differs from that of a folder of the workspace")
+	}
+
+	// An edit is not read: neither by who knows the folder nor by who is new to a file of it.
+	must(t, os.WriteFile(dir+"/crate/src/lib.rs", []byte("3"), 0o644))
+	must(t, os.Remove(dir+"/file"))
+	put(t, dir+"/crate/src/new", "new")
+	put(t, dir+"/more/new", "new")
+	wantList(t, "crate", show(t, resolve(t, s, src("crate"))), "bin/tool*", "l -> src/lib.rs", "src/lib.rs", "x/.gitignore")
+	wantList(t, "query", show(t, resolve(t, s, query())), "crate/bin/tool*", "crate/l -> src/lib.rs", "crate/src/lib.rs", "crate/x/.gitignore")
+	for p, want := range map[string]string{"file": "4", "crate/src/lib.rs": "1", "crate/l": "1", "far/lib.rs": "1"} {
+		if c, err := s.Resolve(src(p)); err != nil || c.File != of(want) {
+			t.Errorf("%s = %+v, %v", p, c, err)
+		}
+	}
+	if _, err := fs.ReadFile(f.Files(), "crate/src/lib.rs"); !errors.Is(err, source.ErrChanged) {
+		t.Errorf("reading what was edited: %v", err)
+	}
+	for _, p := range []string{"crate/src/new", "more/new"} {
+		if _, err := fs.Stat(f.Files(), p); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s was added: %v", p, err)
+		}
+		if _, err := s.Resolve(src(p)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s was added: %v", p, err)
+		}
+	}
+	if p, ok := s.Blob(of("2")); !ok || p != dir+"/crate/bin/tool" {
+		t.Errorf("Blob = %q, %v", p, ok)
+	}
+
+	// It is no fact either, unlike the root; who asks is told what is another.
+	must(t, os.RemoveAll(dir+"/more"))
+	put(t, dir+"/file", "4")
+	if what := fix().Changed(manifest); what != "crate/src/lib.rs and 3 more" /* far leads there, too */ {
+		t.Errorf("changed: %q", what)
+	}
 	if ok, p := source.Hold(facts, nil); ok || p != dir {
 		t.Errorf("the root changed: Hold = %v, %q", ok, p)
+	}
+	s = snapshot(t)
+	s.Rest(fix())
+	facts = s.Facts()
+	must(t, os.Remove(dir+"/crate/src/new"))
+	if ok, p := source.Hold(facts, nil); !ok {
+		t.Errorf("an edit below the root was looked for at %s", p)
+	}
+	if what := fix().Changed(manifest); what != "crate/src/lib.rs and 1 more" {
+		t.Errorf("changed: %q", what)
+	}
+	must(t, os.WriteFile(dir+"/crate/src/lib.rs", []byte("1"), 0o644))
+	for what, change := range map[string]func() error{
+		"":                       func() error { return nil },
+		"a folder without files": func() error { return os.Mkdir(dir+"/crate/empty", 0o755) },
+		"crate/bin/tool":         func() error { return os.Chmod(dir+"/crate/bin/tool", 0o644) },
+		"none":                   func() error { return errors.Join(os.Remove(dir+"/none"), os.Symlink("file", dir+"/none")) },
+	} {
+		must(t, change())
+		if got := fix().Changed(manifest); got != what {
+			t.Errorf("changed: %q, want %q", got, what)
+		}
+		must(t, errors.Join(os.RemoveAll(dir+"/crate/empty"), os.Chmod(dir+"/crate/bin/tool", 0o755), os.Remove(dir+"/none"), os.Symlink("nowhere", dir+"/none")))
+	}
+}
+
+// Of an edit that keeps size and modification time, the change time tells.
+func TestFixedEditWithTimeRestored(t *testing.T) {
+	dir := lay(t, map[string]string{"d/f": "pinned"})
+	settle()
+	cache := source.LoadCache("")
+	before, err := source.New(cache).Fix(dir)
+	must(t, err)
+	info, err := os.Stat(dir + "/d/f")
+	must(t, err)
+	must(t, os.WriteFile(dir+"/d/f", []byte("Pinned"), 0o644))
+	must(t, os.Chtimes(dir+"/d/f", info.ModTime(), info.ModTime()))
+	after, err := source.New(cache).Fix(dir)
+	must(t, err)
+	if what := after.Changed(before.Manifest()); what != "d/f" {
+		t.Errorf("changed: %q", what)
+	}
+}
+
+func TestFixedLeadsOut(t *testing.T) {
+	out := lay(t, map[string]string{"f": "1"})
+	for _, to := range []string{out, out + "/f", out + "/none", "../../none", "..", "a/../../b"} {
+		dir := lay(t, map[string]string{"d/a/f": ""})
+		must(t, os.Symlink(to, dir+"/d/l"))
+		if _, err := snapshot(t).Fix(dir + "/d"); !errors.Is(err, source.ErrLeadsOut) {
+			t.Errorf("-> %s: %v", to, err)
+		}
+	}
+}
+
+// A file to which others link meanwhile has not changed.
+func TestLinkedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	text := bytes.Repeat([]byte("content "), 4<<20)
+	if err := os.WriteFile(dir+"/f", text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		var wg sync.WaitGroup
+		wg.Go(func() { // at most 10 changes, fewer than it is read again
+			for range 5 {
+				time.Sleep(4 * time.Millisecond)
+				os.Link(dir+"/f", dir+"/g")
+				os.Remove(dir + "/g")
+			}
+		})
+		if d, _, err := source.New(source.LoadCache("")).File(dir + "/f"); err != nil || d != digest.Of(text) {
+			t.Errorf("File = %v, %v", d, err)
+		}
+		wg.Wait()
 	}
 }

@@ -33,6 +33,10 @@ func (k Key) racy(now time.Time) bool {
 	return k.Mtime > limit || k.Ctime > limit
 }
 
+// later reports whether the file changed later than now, which proves nothing: a
+// clock that went back may give it the same times again.
+func (k Key) later(now time.Time) bool { return k.Ctime > now.UnixNano() }
+
 // kind is the type bits of the mode; 0 where there is nothing.
 func (k Key) kind() uint32 { return k.Mode & syscall.S_IFMT }
 

@@ -157,5 +157,5 @@ func (n *node) build() (*Tree, error) {
 		e.Name = name
 		entries = append(entries, e)
 	}
-	return New(entries, "")
+	return New(entries)
 }

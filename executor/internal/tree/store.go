@@ -109,7 +109,7 @@ func decode(m *remote.Directory, done map[digest.Digest]*Tree, depth int, get fu
 		}
 		entries = append(entries, Entry{Name: c.Name, Kind: Dir, Dir: sub})
 	}
-	t, err := New(slices.Clip(entries), "")
+	t, err := New(slices.Clip(entries))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}

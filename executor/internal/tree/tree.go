@@ -42,11 +42,6 @@ type Tree struct {
 	entries []Entry
 	files   int // files and links, recursively
 
-	// Origin, where not "", is a folder of this machine that holds exactly this
-	// tree and is never written again, so that it can be mounted as it is and
-	// its blobs need not be in the store.
-	Origin string
-
 	once    sync.Once
 	message []byte
 	digest  digest.Digest
@@ -60,9 +55,9 @@ var ErrConflict = errors.New("two different things at one path")
 
 // New makes a directory of entries, which it sorts and keeps. Names must be
 // unique, and be single path components.
-func New(entries []Entry, origin string) (*Tree, error) {
+func New(entries []Entry) (*Tree, error) {
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	t := &Tree{entries: entries, Origin: origin}
+	t := &Tree{entries: entries}
 	for i, e := range entries {
 		if e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsRune(e.Name, '/') {
 			return nil, fmt.Errorf("tree: bad name %q", e.Name)

@@ -127,7 +127,7 @@ func TestConflicts(t *testing.T) {
 
 func TestSharedSubtreesStayWhole(t *testing.T) {
 	sub := build(t, claim{path: "x", text: "1"})
-	whole, err := tree.New(slices.Clone(sub.Entries()), "/origin")
+	whole, err := tree.New(slices.Clone(sub.Entries()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +141,12 @@ func TestSharedSubtreesStayWhole(t *testing.T) {
 	if e, ok := got.Lookup("a/v"); !ok || e.Dir != whole {
 		t.Errorf("the tree was copied: %+v", e)
 	}
-	// Something landing inside gives another tree, which stands nowhere on disk.
+	// Something landing inside gives another tree.
 	got = build(t, claim{path: "v", kind: "tree", tree: whole}, claim{path: "v/y", text: "2"})
-	if e, _ := got.Lookup("v"); e.Dir == whole || e.Dir.Origin != "" || e.Dir.Files() != 2 {
+	if e, _ := got.Lookup("v"); e.Dir == whole || e.Dir.Files() != 2 {
 		t.Errorf("after an addition: %+v", e.Dir)
 	}
-	if whole.Files() != 1 || whole.Origin != "/origin" {
+	if whole.Files() != 1 {
 		t.Error("the shared tree changed")
 	}
 	if got := build(t, claim{kind: "tree", tree: whole}); got != whole {
@@ -254,7 +254,7 @@ func TestBadNames(t *testing.T) {
 		"empty": {{Name: "", File: d}}, "dot": {{Name: ".", File: d}}, "dot dot": {{Name: "..", File: d}}, "slash": {{Name: "a/b", File: d}},
 		"twice": {{Name: "a", File: d}, {Name: "b", File: d}, {Name: "a", File: d}}, "UTF-8": {{Name: "\xff", File: d}}, "target": {{Name: "a", Kind: tree.Link, Target: "\xff"}},
 	} {
-		if _, err := tree.New(es, ""); err == nil {
+		if _, err := tree.New(es); err == nil {
 			t.Errorf("New accepted %s", name)
 		}
 	}

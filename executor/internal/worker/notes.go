@@ -13,45 +13,78 @@ import (
 
 // maxNotes bounds the refusals that a failure shows. They are the last ones:
 // what made a program give up is near its end.
-const maxNotes = 5
+const maxNotes = 3
 
-// notes says what an action was refused and which line would allow it.
-func notes(s *action.Spec, accesses []sandbox.Access) []string {
+// notes says what an action was refused that explains why it failed, and which line
+// would allow it. Programs look for much that is nowhere, in their search paths and
+// on the chance that it is there, and go on. So what they did not find explains
+// something only where there says that there is such a thing beside the action: on
+// the host, or in the workspace.
+func notes(s *action.Spec, accesses []sandbox.Access, there func(path string) bool) []string {
 	var out []string
+	libraries := map[string]bool{}
 	for _, a := range slices.Backward(accesses) {
-		if strings.HasPrefix(a.Addr, "/") {
-			a.Path = a.Addr // a socket in the file system
-		}
-		if a.Path == resolver && !s.Loopback {
-			// Read before any name is looked up, which then fails without a trace.
-			a = sandbox.Access{Kind: sandbox.AccessConnect, Addr: "a host by its name", Err: unix.ENETUNREACH}
-		}
-		if a.Path != "" && (probed(a.Path) || a.Kind == sandbox.AccessWrite && a.Err == unix.ENOENT && mayWrite(s, a.Path)) {
+		text := note(s, a, there)
+		if text == "" || slices.Contains(out, text) {
 			continue
 		}
-		text, rest := explanation(s.Explain, a)
-		if last, ok := searched(s, a); ok {
-			if !last {
-				continue // found further on, or reported there
+		if lib := path.Base(a.Path); strings.Contains(lib, ".so") { // one library, by several ways to its folder
+			if libraries[lib] {
+				continue
 			}
-			if t := s.Explain["ENOENT PATH"]; t != "" {
-				text, rest = t, path.Base(a.Path)
-			}
+			libraries[lib] = true
 		}
-		if text == "" {
-			continue
-		}
-		text = strings.NewReplacer("{path}", a.Path, "{rest}", rest, "{address}", a.Addr).Replace(text)
-		if !slices.Contains(out, text) {
-			out = append(out, text)
-		}
-		if len(out) == maxNotes {
+		if out = append(out, text); len(out) == maxNotes {
 			break
 		}
 	}
 	slices.Reverse(out)
+	if len(out) == 0 {
+		return nowhere(s, accesses)
+	}
 	return out
 }
+
+// note is the text for one access, "" if it explains nothing.
+func note(s *action.Spec, a sandbox.Access, there func(path string) bool) string {
+	if strings.HasPrefix(a.Addr, "/") {
+		a.Path = a.Addr // a socket in the file system
+	}
+	if a.Path == resolver && !s.Loopback {
+		// Read before any name is looked up, which then fails without a trace.
+		a = sandbox.Access{Kind: sandbox.AccessConnect, Addr: "a host by its name", Err: unix.ENETUNREACH}
+	}
+	if a.Path != "" && (probed(a.Path) || a.Kind == sandbox.AccessWrite && a.Err == unix.ENOENT && mayWrite(s, a.Path)) {
+		return ""
+	}
+	text, rest := explanation(s.Explain, a)
+	if a.Err == unix.ENOENT && a.Path != "" {
+		if !there(a.Path) {
+			return ""
+		}
+		if t := s.Explain[inPath]; t != "" && slices.Contains(searchPath(s), path.Dir(a.Path)) {
+			text, rest = t, path.Base(a.Path)
+		}
+	}
+	return strings.NewReplacer("{path}", a.Path, "{rest}", rest, "{address}", a.Addr).Replace(text)
+}
+
+// inPath is the key of the text for programs.
+const inPath = "ENOENT PATH"
+
+// nowhere names the last program that an action searched for and that is in no folder
+// of its PATH. The host does not have it either, and there is nothing better to say.
+func nowhere(s *action.Spec, accesses []sandbox.Access) []string {
+	dirs := searchPath(s)
+	for _, a := range slices.Backward(accesses) {
+		if a.Err == unix.ENOENT && path.Dir(a.Path) == dirs[len(dirs)-1] && s.Explain[inPath] != "" {
+			return []string{strings.ReplaceAll(s.Explain[inPath], "{rest}", path.Base(a.Path))}
+		}
+	}
+	return nil
+}
+
+func searchPath(s *action.Spec) []string { return strings.Split(s.Env["PATH"], ":") }
 
 // explanation is the text for an access, and its path below the folder that
 // the text's key names.
@@ -63,17 +96,6 @@ func explanation(explain map[string]string, a sandbox.Access) (text, rest string
 		}
 	}
 	return explain[name], ""
-}
-
-// searched reports whether an access was a step in the search for a program,
-// and whether it was the last one, after which the program is found nowhere.
-func searched(s *action.Spec, a sandbox.Access) (last, ok bool) {
-	if a.Err != unix.ENOENT || a.Path == "" {
-		return false, false
-	}
-	dirs := strings.Split(s.Env["PATH"], ":")
-	i := slices.Index(dirs, path.Dir(a.Path))
-	return i == len(dirs)-1, i >= 0
 }
 
 // mayWrite reports whether p is where the action may make what is not there yet.
@@ -95,21 +117,17 @@ var lookups = []string{
 	"/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld.so.conf",
 	"/etc/localtime", "/etc/locale.alias", "/usr/share/locale", "/usr/lib/locale",
 	"/dev/tty", "/etc/host.conf", resolver, "/etc/gai.conf", "/etc/nscd.conf", "/var/run/nscd", "/run/nscd",
-	"/proc/self", "/sys/fs/cgroup", "/sys/kernel/mm",
+	"/etc/selinux", "/etc/machine-id", "/usr/lib/debug", "/proc", "/sys",
 }
 
-// probed reports whether p is one of the lookups, or a step of the loader's
-// search for a library that it goes on with elsewhere: the search ends in /usr/lib.
+// probed reports whether p is one of the lookups, or one of the loader's folders for
+// kinds of processors.
 func probed(p string) bool {
 	for _, dir := range lookups {
 		if p == dir || strings.HasPrefix(p, dir+"/") {
 			return true
 		}
 	}
-	if strings.Contains(path.Base(p), ".so") {
-		return path.Dir(p) != "/usr/lib"
-	}
-	// The loader's folders for kinds of processors.
 	switch path.Base(p) {
 	case "tls", "haswell", "avx512_1", "x86_64", "aarch64":
 		return true

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
+	"gorules/executor/regular"
 )
 
 // WithSources is a store that serves also the blobs of source files that are not
@@ -32,7 +32,7 @@ func (s sourceStore) Get(ctx context.Context, d digest.Digest) (io.ReadCloser, e
 	if !ok {
 		return nil, err
 	}
-	f, err := os.Open(name)
+	f, err := regular.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 
@@ -14,6 +15,7 @@ import (
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/cas"
+	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/run"
 	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/schedule"
@@ -31,6 +33,10 @@ type Worker struct {
 	Cache   run.ActionCache // keeps results; nothing is looked up here
 	Sources Sources
 
+	// Beside, where not nil, says where on the host stands what would be at a path of an
+	// action's root, had it been declared.
+	Beside func(path string) string
+
 	// NoLookup, where not nil, says which actions are to run although their
 	// results are known.
 	NoLookup func(s *action.Spec) bool
@@ -43,7 +49,7 @@ var _ schedule.Worker = (*Worker)(nil)
 // Run implements schedule.Worker.
 func (w *Worker) Run(ctx context.Context, b *action.Bound, job schedule.Job) (*schedule.Outcome, error) {
 	res, err := w.Runner.Run(ctx, b, run.Hints{
-		Early: job.Early, Slot: job.Slot, NoLookup: w.NoLookup != nil && w.NoLookup(b.Spec),
+		Early: job.Early, Slot: job.Slot, Start: job.Start, NoLookup: w.NoLookup != nil && w.NoLookup(b.Spec),
 	})
 	if err != nil {
 		return nil, err
@@ -61,7 +67,7 @@ func (w *Worker) judge(ctx context.Context, b *action.Bound, res run.Result) (*s
 		Stderr:   action.Content{File: res.Stderr, Executable: true},
 		ExitCode: res.ExitCode,
 		Failure:  run.Judge(b, res),
-		Notes:    notes(b.Spec, res.Accesses),
+		Notes:    notes(b.Spec, res.Accesses, w.there),
 		Key:      res.Key,
 		Runner:   res.Runner,
 		Cached:   res.Cache != "" || res.Shared,
@@ -77,7 +83,7 @@ func (w *Worker) judge(ctx context.Context, b *action.Bound, res run.Result) (*s
 	if res.TimedOut && b.AnyExit {
 		o.ExitCode = run.ExitTimeout
 	}
-	if res.Cache == "" && run.Cacheable(b, res) {
+	if o.Once = !run.Cacheable(b, res); res.Cache == "" && !o.Once {
 		o.Keep = func(ctx context.Context) error { return w.keep(ctx, b, res) }
 	}
 	if !b.AnyExit {
@@ -94,6 +100,17 @@ func (w *Worker) judge(ctx context.Context, b *action.Bound, res run.Result) (*s
 
 // deduplicated is the runner of an action whose equal ran in the same command.
 const deduplicated = "deduplicated"
+
+// there reports whether a file that an action did not see is beside it. A folder near the
+// root says nothing: every host has it.
+func (w *Worker) there(p string) bool {
+	at := p
+	if w.Beside != nil {
+		at = w.Beside(p)
+	}
+	info, err := os.Stat(at)
+	return err == nil && (!info.IsDir() || strings.Count(p, "/") > 2)
+}
 
 // keep records a result once, whichever of the equal actions comes first.
 func (w *Worker) keep(ctx context.Context, b *action.Bound, res run.Result) error {
@@ -138,7 +155,7 @@ func (w *Worker) Text(ctx context.Context, c action.Content) ([]byte, error) {
 func HostRefuses(err error) bool {
 	var step *sandbox.StepError
 	if errors.As(err, &step) {
-		return true
+		return step.Fix != "" || !fsx.Unfit(step) // a path that is too long is the action's
 	}
 	for _, no := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO} {
 		if errors.Is(err, no) {

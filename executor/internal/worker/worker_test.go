@@ -99,7 +99,7 @@ func TestJudges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tt.res.Stderr, tt.res.Stdout = text("said\n"), digest.Empty
 			c := &cache{}
-			w := &worker.Worker{Store: store, Cache: c, Runner: &runner{res: tt.res}}
+			w := &worker.Worker{Store: store, Cache: c, Runner: &runner{res: tt.res}, Beside: func(string) string { return "worker_test.go" }}
 			o, err := w.Run(t.Context(), bound(name, tt.anyExit), schedule.Job{})
 			if err != nil {
 				t.Fatal(err)
@@ -247,11 +247,12 @@ func TestWithSources(t *testing.T) {
 
 func TestHostRefuses(t *testing.T) {
 	for err, want := range map[error]bool{
-		fmt.Errorf("x: %w", &sandbox.StepError{Step: "mount"}): true,
-		fmt.Errorf("x: %w", syscall.ENOSPC):                    true,
-		fmt.Errorf("x: %w", syscall.EROFS):                     true,
-		fmt.Errorf("x: %w", syscall.ENOENT):                    false,
-		context.Canceled:                                       false,
+		fmt.Errorf("x: %w", &sandbox.StepError{Step: "mount"}):                                         true,
+		fmt.Errorf("x: %w", &sandbox.StepError{Step: "create directory", Errno: syscall.ENAMETOOLONG}): false,
+		fmt.Errorf("x: %w", syscall.ENOSPC):                                                            true,
+		fmt.Errorf("x: %w", syscall.EROFS):                                                             true,
+		fmt.Errorf("x: %w", syscall.ENOENT):                                                            false,
+		context.Canceled:                                                                               false,
 	} {
 		if worker.HostRefuses(err) != want {
 			t.Errorf("%v: want %v", err, want)

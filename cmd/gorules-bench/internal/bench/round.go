@@ -129,7 +129,7 @@ func (b *Bench) pair(ctx context.Context, r *Report, d *bed, m Measure, round in
 		slices.Reverse(sides)
 	}
 	for _, side := range sides {
-		if _, err := b.Starter.Run(ctx, Command{Name: "sync", Dir: d.dir, Argv: []string{"sync"}, Env: os.Environ()}); err != nil {
+		if err := syncDisk(ctx, b.Starter, d.dir); err != nil {
 			return err
 		}
 		for _, c := range side.commands {
@@ -152,6 +152,11 @@ func (b *Bench) pair(ctx context.Context, r *Report, d *bed, m Measure, round in
 	fmt.Fprintf(b.Progress, "%-12s %-6s round %d: gorules %7.2f s, cargo %7.2f s, ratio %.3f, foreign %s  %s\n",
 		d.Name, m, round, g, c, p.Ratio(), cores(p.Foreign()), p.Processes)
 	return nil
+}
+
+func syncDisk(ctx context.Context, s Starter, dir string) error {
+	_, err := s.Run(ctx, Command{Name: "sync", Dir: dir, Argv: []string{"sync"}, Env: os.Environ()})
+	return err
 }
 
 // charge finds what a cold gate got for free from the coverage tool, whose

@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"gorules/executor/diag"
+	"gorules/executor/regular"
 )
 
 // Project is what the files of a Cargo project say.
@@ -91,7 +92,7 @@ func Read(dir string) (*Project, error) {
 }
 
 func readManifest(dir, name string) (*manifest, error) {
-	data, err := os.ReadFile(filepath.Join(dir, name))
+	data, err := regular.Read(filepath.Join(dir, name))
 	if err != nil {
 		return nil, err
 	}
@@ -197,12 +198,12 @@ type lockfile struct {
 }
 
 func (p *Project) readLock() error {
-	if data, err := os.ReadFile(filepath.Join(p.Dir, ".gitignore")); err == nil {
+	if data, err := regular.Read(filepath.Join(p.Dir, ".gitignore")); err == nil {
 		for line := range strings.Lines(string(data)) {
 			p.Ignored = p.Ignored || strings.TrimPrefix(strings.TrimSpace(line), "/") == "Cargo.lock"
 		}
 	}
-	data, err := os.ReadFile(filepath.Join(p.Dir, "Cargo.lock"))
+	data, err := regular.Read(filepath.Join(p.Dir, "Cargo.lock"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -231,7 +232,7 @@ func (p *Project) readLock() error {
 
 func (p *Project) readToolchain() {
 	for _, name := range []string{"rust-toolchain", "rust-toolchain.toml"} { // rustup's order
-		data, err := os.ReadFile(filepath.Join(p.Dir, name))
+		data, err := regular.Read(filepath.Join(p.Dir, name))
 		if err != nil {
 			continue
 		}
@@ -265,7 +266,7 @@ func fmtCheck(dir string) string {
 	}
 	check := regexp.MustCompile(checksFormat)
 	for _, f := range files {
-		data, err := os.ReadFile(f)
+		data, err := regular.Read(f)
 		if err != nil || !check.Match(data) {
 			continue
 		}

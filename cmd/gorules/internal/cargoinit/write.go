@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"gorules/cmd/gorules/internal/starfmt"
+	"gorules/executor/regular"
 )
 
 // hostNeeds names crates whose build scripts look for something of the host,
@@ -214,7 +215,7 @@ var outputLinks = []string{"/gorules-bin", "/gorules-testlogs"}
 // Ignore adds the output links to .gitignore and returns those it added.
 func (p *Project) Ignore() ([]string, error) {
 	path := filepath.Join(p.Dir, ".gitignore")
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read .gitignore: %w", err)
 	}

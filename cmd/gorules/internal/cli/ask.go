@@ -35,11 +35,22 @@ func runQuery(ctx context.Context, c *command) error {
 		return err
 	}
 	targets, err := e.Query(ctx, expr, executor.QueryOptions{ImplicitDeps: c.opts.implicitDeps, KeepGoing: c.opts.keepGoing, Package: c.ws.Package})
-	if err != nil {
+	if err != nil && len(targets) == 0 {
 		return err
 	}
-	return c.printTargets(targets)
+	if perr := c.printTargets(targets); perr != nil {
+		return perr
+	}
+	if err != nil {
+		return &partial{err}
+	}
+	return nil
 }
+
+// partial is why what was shown is not all: with -k something could not be loaded.
+type partial struct{ error }
+
+func (p *partial) Unwrap() error { return p.error }
 
 func (c *command) printTargets(targets []executor.Target) error {
 	if c.opts.queryOutput != "json" {

@@ -8,7 +8,8 @@ import (
 
 const buildText = `Builds the default outputs of the targets. Everything that an action can be
 served for from the cache is; the rest runs in a sandbox. Outputs are copied to
-places below gorules-bin.`
+places below gorules-bin. What a program needs to be run (its runfiles) is built
+with it.`
 
 func runBuild(ctx context.Context, c *command) error {
 	patterns, err := c.patterns()

@@ -33,6 +33,7 @@ type App struct {
 	Stdout, Stderr io.Writer
 	Environ        []string
 	Dir            string // current folder, absolute
+	DirErr         error  // why Dir is not known, where it is not
 	Version        string
 	Rules          fs.FS // the embedded repositories, for help
 
@@ -179,11 +180,10 @@ func (c *command) prepare(args []string) error {
 		c.operands = words // gorules help --jobs
 		return nil
 	}
-	ws, err := workspace.Find(c.Dir)
-	if err != nil && (c.verb.workspace || !errors.Is(err, workspace.ErrNotFound)) {
+	var err error
+	if c.ws, err = c.findWorkspace(); err != nil && !c.verb.anywhere && (c.verb.workspace || !errors.Is(err, workspace.ErrNotFound)) {
 		return err
 	}
-	c.ws = ws
 
 	line := make([]flags.Arg, len(words))
 	for i, w := range words {
@@ -209,13 +209,21 @@ func (c *command) prepare(args []string) error {
 	return c.opts.check()
 }
 
+// findWorkspace finds the one that the current folder is in.
+func (c *command) findWorkspace() (workspace.Workspace, error) {
+	if c.DirErr != nil {
+		return workspace.Workspace{}, withHint(badLine("the current folder cannot be found: %w", c.DirErr), "go to one that exists")
+	}
+	return workspace.Find(c.Dir)
+}
+
 // rcLines reads the rc files in Bazel's order: system, workspace, home, named ones.
 func (c *command) rcLines(line []flags.Arg) ([]rc.Line, error) {
 	if !c.verb.rc {
 		return nil, nil
 	}
 	o := defaults()
-	if err := o.table().Scan(line, rcFlags...); err != nil {
+	if err := o.table().Scan(line); err != nil {
 		return nil, err
 	}
 	if o.ignoreRC {
@@ -296,14 +304,22 @@ func (c *command) open(ctx context.Context) (Engine, error) {
 		Workspace:      c.ws.Root,
 		OutputUserRoot: c.path(o.outputUserRoot),
 		DiskCache:      c.path(o.diskCache),
+		CacheBudget:    o.cacheBudget,
 		Rules:          c.Rules,
 		Sink:           c.console.Event,
 		Jobs:           o.jobs,
 		KeepGoing:      o.keepGoing,
 		LockfileMode:   o.lockfileMode,
+		MaxOutput:      o.maxOutput,
+		Limits:         o.limits,
 		SymlinkPrefix:  o.symlinkPrefix,
 		ExecutionLog:   c.path(o.executionLog),
+		StarlarkMemory: uint64(o.starlarkMemory) << 20,
+		StarlarkCall:   o.starlarkCall,
+		Halt:           c.halt,
 		Version:        c.Version,
+
+		DiskCacheBudget: o.diskCacheBudget,
 	})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,12 @@ type Engine interface {
 	// that every BUILD file has.
 	RuleDocs(ctx context.Context, load string) ([]executor.RuleDoc, error)
 
+	// CacheStats tells what is stored, CacheGC trims it, and CacheVerify removes
+	// what is wrong.
+	CacheStats(context.Context) ([]executor.CacheFolder, error)
+	CacheGC(context.Context, executor.CacheGCRequest) ([]executor.CacheFolder, error)
+	CacheVerify(context.Context) ([]executor.CacheFolder, error)
+
 	// Close frees the lock on the workspace; no action runs any more.
 	Close() error
 }

@@ -28,8 +28,9 @@ func withHint(err error, hint string) error {
 // shell gives the same one for a program that SIGPIPE ended, as it does git.
 const brokenPipe = 128 + int(syscall.SIGPIPE)
 
-// exitCode gives the process's exit code for what a verb returned. It and
-// report are the only places that do; `gorules help exit-codes` documents it.
+// exitCode gives the process's exit code for what a verb returned, and report what
+// a standard output that is gone makes of it; only a second Ctrl-C (interrupts) and
+// the program of `run` end the process otherwise. `gorules help exit-codes` documents it.
 func (c *command) exitCode(err error) int {
 	var ours *executor.Error
 	var system syscall.Errno
@@ -38,6 +39,8 @@ func (c *command) exitCode(err error) int {
 		return 0
 	case errors.As(err, &ours) && ours.Kind == executor.AnalysisFailed && slices.Contains(building, c.verb.name):
 		return int(executor.BuildFailed) // as in Bazel, where 7 belongs to questions
+	case errors.As(err, new(*partial)):
+		return int(executor.TestsFailed) // Bazel's code for a partial success, too
 	case errors.As(err, &ours):
 		return int(ours.Kind)
 	case errors.Is(err, context.Canceled):
@@ -56,14 +59,14 @@ var exitCodes = []struct {
 	text string
 }{
 	{0, "everything that was asked for succeeded"},
-	{int(executor.BuildFailed), "the build failed; in build, test and run also: a BUILD file or a rule is wrong"},
-	{int(executor.BadCommandLine), "the command line, an rc file or the current folder is wrong"},
-	{int(executor.TestsFailed), "the build succeeded, and a test failed or timed out"},
+	{int(executor.BuildFailed), "the build failed; in build, test and run also: a BUILD file or a rule is wrong; in cache verify: something stored was wrong"},
+	{int(executor.BadCommandLine), "the command line, an rc file or the current folder is wrong, or a file that a flag names cannot be written"},
+	{int(executor.TestsFailed), "the build succeeded, and a test failed or timed out; query -k: not all could be loaded"},
 	{int(executor.NoTests), "the build succeeded, and there were no tests"},
 	{int(executor.RunFailed), "the program of `run` could not be started; otherwise its own code is passed on"},
 	{int(executor.AnalysisFailed), "outside build, test and run: a query, a BUILD file or a rule is wrong"},
 	{int(executor.Interrupted), "interrupted"},
-	{int(executor.Environment), "something of this machine is missing or refused, or standard output could not be written"},
+	{int(executor.Environment), "something of this machine is missing or refused, or standard output or a file that a flag names could not be written to its end"},
 	{int(executor.Internal), "a bug in gorules"},
 	{brokenPipe, "nobody reads the output any more"},
 }

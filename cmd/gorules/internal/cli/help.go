@@ -148,11 +148,10 @@ func (c *command) ruleHelp(ctx context.Context, words []string) error {
 		}
 	}
 	if own := strings.HasSuffix(words[0], ".bzl"); own {
-		ws, err := workspace.Find(c.Dir)
-		if err != nil {
+		var err error
+		if c.ws, err = c.findWorkspace(); err != nil {
 			return err
 		}
-		c.ws = ws
 	} else {
 		// The rules of gorules stand in no workspace. An empty one serves, so
 		// that help works everywhere and waits for no other command's lock.

@@ -76,14 +76,22 @@ func (n *interrupts) atOnce(c *command) {
 		}
 	case <-late:
 	}
+	c.exit(int(executor.Interrupted), late)
+}
+
+// exit ends the process; the terminal's last line is written unless that takes too long.
+func (c *command) exit(code int, late <-chan time.Time) {
 	closed := make(chan struct{})
 	go func() { defer close(closed); c.console.Close() }()
 	select {
 	case <-closed:
 	case <-late:
 	}
-	os.Exit(int(executor.Interrupted))
+	os.Exit(code)
 }
+
+// halt ends a process that something in it exhausts: nothing may take long.
+func (c *command) halt(err error) { c.exit(c.exitCode(err), time.After(50*time.Millisecond)) }
 
 // engine tells who is to be stopped by the second signal.
 func (n *interrupts) engine(e Engine) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gorules/cmd/gorules/internal/flags"
+	"gorules/executor"
 )
 
 // options holds the values of all flags; the fields' values before parsing are
@@ -20,11 +21,17 @@ type options struct {
 
 	// where and how fast
 	outputUserRoot, diskCache string
+	cacheBudget               int64 // -1 is none, 0 the default
+	diskCacheBudget           int64 // 0 is none
 	jobs                      int
 	keepGoing                 bool
+	maxOutput                 int64
+	limits                    executor.Limits
 	lockfileMode              string
 	symlinkPrefix             string
 	executionLog              string
+	starlarkMemory            int // MiB
+	starlarkCall              time.Duration
 
 	// rendering
 	logLevel, logFormat, color, curses string
@@ -34,6 +41,7 @@ type options struct {
 	// what is built
 	targetPatternFile string
 	outputGroups      []string
+	checkAgain        bool
 	actionEnv         []string
 	define            []string
 	platforms         string
@@ -57,12 +65,16 @@ type options struct {
 	expunge      bool
 	fmtMode      string
 	strict       bool
+
+	gcBudget                     int64 // 0 is not given
+	gcKind, gcOwner, gcToolchain string
 }
 
 func defaults() *options {
 	return &options{
 		systemRC: true, homeRC: true, localRC: true,
-		lockfileMode: "update", symlinkPrefix: "gorules-",
+		lockfileMode: "update", symlinkPrefix: "gorules-", maxOutput: 32 << 30,
+		limits:   executor.DefaultLimits(),
 		logLevel: "info", logFormat: "text", color: "auto", curses: "auto",
 		showResult:   50,
 		testOutput:   "errors",
@@ -77,7 +89,9 @@ func defaults() *options {
 var (
 	building = []string{"build", "test", "run"}
 	testing  = []string{"test"}
-	engined  = []string{"build", "test", "run", "query", "why", "fetch", "clean", "info", "help"}
+	fetching = []string{"build", "test", "run", "query", "why", "fetch"}
+	engined  = []string{"build", "test", "run", "query", "why", "fetch", "clean", "info", "help", "cache"}
+	starlark = []string{"build", "test", "run", "query", "why", "fetch", "help"}
 )
 
 // table returns all flags there are, bound to o.
@@ -89,21 +103,41 @@ func (o *options) table() *flags.Table {
 		{Name: "keep_going", Short: "k", Verbs: []string{"build", "test", "run", "query"}, Value: flags.Bool(&o.keepGoing),
 			Help: "After a failure go on with everything that does not depend on it."},
 		{Name: "disk_cache", Arg: "DIR", Verbs: engined, Value: flags.String(&o.diskCache),
-			Help: "The store of results; checkouts, users and machines may share one. Default: a private one below --output_user_root."},
+			Help: "The store of results; checkouts, users and machines may share one. Who may write to it decides what you build: blobs are verified each time, but not which result belongs to which action. Users share one as a group: the folder has their group and is setgid and group-writable; another one is refused. Default: a private one below --output_user_root."},
 		{Name: "output_user_root", Arg: "DIR", Verbs: engined, Value: flags.String(&o.outputUserRoot),
 			Help: "Everything that gorules keeps outside the workspace. Default: gorules in the XDG cache directory."},
+		{Name: "cache_budget", Arg: "SIZE|none", Verbs: engined, Value: flags.Size(&o.cacheBudget, true),
+			Help: "How much of content, results, trees, states and fetched folders is kept below --output_user_root, such as 5G: what was not used for longest goes. Default: a tenth of the disk, at most 20G."},
+		{Name: "disk_cache_gc_max_size", Arg: "SIZE", Verbs: engined, Value: flags.Size(&o.diskCacheBudget, false),
+			Help: "Keep the folder of --disk_cache to this size, too. Without it nothing is ever removed there."},
 		{Name: "lockfile_mode", Arg: "update|error", Verbs: engined, Value: flags.Enum(&o.lockfileMode, "update", "error"),
 			Help: "Whether gorules.lock may get new lines (update), or must already hold every fact (error, for CI). A contradiction always fails."},
 		{Name: "symlink_prefix", Arg: "PREFIX", Verbs: []string{"build", "test", "run", "clean", "info"}, Value: flags.String(&o.symlinkPrefix),
 			Help: "What the names of the links to outputs (bin, testlogs) begin with; it may hold folders of the workspace. / makes no links: the outputs are shown at their real places."},
+		{Name: "max_action_output", Arg: "SIZE", Verbs: building, Value: flags.Size(&o.maxOutput, false),
+			Help: "How large the outputs of one action may be together, holes of sparse files counted, and each entry of a folder as 4 KiB more; a larger one fails the action."},
+		{Name: "max_download_size", Arg: "SIZE", Verbs: fetching, Value: flags.Size(&o.limits.Download, false),
+			Help: "How large one download of a repository rule may be."},
+		{Name: "max_archive_size", Arg: "SIZE", Verbs: fetching, Value: flags.Size(&o.limits.Bytes, false),
+			Help: "How much one archive may hold, unpacked."},
+		{Name: "max_archive_entries", Arg: "N", Verbs: fetching, Value: flags.Int(&o.limits.Entries, 1),
+			Help: "How many files, folders and links one archive may hold."},
+		{Name: "max_archive_ratio", Arg: "N", Verbs: fetching, Value: flags.Int(&o.limits.Ratio, 1),
+			Help: "How many times its own size an archive may become; 64M are allowed however small it is."},
 		{Name: "execution_log_json_file", Arg: "FILE", Verbs: building, Value: flags.String(&o.executionLog),
-			Help: "Write one JSON object an action, also for those served from a cache, in the fields of Bazel's SpawnExec."},
+			Help: "Write one JSON object an action, also for those served from a cache, in the fields of Bazel's SpawnExec. The file is emptied before anything runs."},
+		{Name: "starlark_memory", Arg: "MIB", Verbs: starlark, Value: flags.Int(&o.starlarkMemory, 0),
+			Help: "How much memory BUILD, .bzl and WORKSPACE files may use; 0 means a quarter of what this process may have (the machine, its control group, ulimit -v), and at most 4096."},
+		{Name: "starlark_call_timeout", Arg: "SECONDS", Verbs: starlark, Value: flags.Seconds(&o.starlarkCall),
+			Help: "How long one call of a built-in function may compute in those files; 10 s where not given. What waits for files, downloads or processes is not counted."},
 
 		// What is built.
 		{Name: "target_pattern_file", Arg: "FILE", Verbs: building, Value: flags.String(&o.targetPatternFile),
 			Help: "Read target patterns from a file, one a line (# starts a comment); - means standard input."},
 		{Name: "output_groups", Arg: "GROUP,...", Verbs: building, Value: flags.CommaList(&o.outputGroups),
 			Help: "Build these groups of outputs (OutputGroupInfo) in place of the default ones."},
+		{Name: "check", Verbs: []string{"build"}, Value: flags.Bool(&o.checkAgain),
+			Help: "Run each action once more, also those whose results are stored, in another world (other places and order of files, one CPU, later) and compare: what comes to other bytes fails and is kept."},
 		{Name: "compilation_mode", Short: "c", Arg: "fastbuild|dbg|opt", Verbs: building,
 			Value: flags.Enum(&o.compilationMode, "fastbuild", "dbg", "opt"),
 			Help:  "Read by config_setting and by rules that have no profile of their own; fastbuild where not given."},
@@ -158,18 +192,26 @@ func (o *options) table() *flags.Table {
 			Help: "Follow dependencies that no BUILD file names, such as toolchains."},
 		{Name: "expunge", Verbs: []string{"clean"}, Value: flags.Bool(&o.expunge),
 			Help: "Remove everything kept for this workspace, the fetched repositories too."},
+		{Name: "budget", Arg: "SIZE", Verbs: []string{"cache"}, Value: flags.Size(&o.gcBudget, false),
+			Help: "gc: trim to this size once, in place of --cache_budget."},
+		{Name: "kind", Arg: "KIND", Verbs: []string{"cache"}, Value: flags.String(&o.gcKind),
+			Help: "gc: remove only what is of this kind: content, results, trees, fetched or states. Without --budget all of it that no running command uses."},
+		{Name: "workspace", Arg: "DIR", Verbs: []string{"cache"}, Value: flags.String(&o.gcOwner),
+			Help: "gc: remove only what is of this workspace, as stats counts it."},
+		{Name: "toolchain", Arg: "NAME", Verbs: []string{"cache"}, Value: flags.String(&o.gcToolchain),
+			Help: "gc: remove only what was made by this toolchain, as stats names it."},
 		{Name: "mode", Arg: "fix|check|diff", Verbs: []string{"fmt"}, Value: flags.Enum(&o.fmtMode, "fix", "check", "diff"),
 			Help: "Rewrite files, name those that would change, or show how."},
 		{Name: "strict", Verbs: []string{"init"}, Value: flags.Bool(&o.strict),
 			Help: "Write the strict lines live: warnings denied, a coverage floor, formatting in the gate."},
 
 		// rc files.
-		{Name: "gorulesrc", Arg: "FILE", Value: flags.List(&o.rcFiles),
+		{Name: "gorulesrc", Line: true, Arg: "FILE", Value: flags.List(&o.rcFiles),
 			Help: "One more rc file, read after the others; /dev/null ends the list."},
-		{Name: "system_rc", Value: flags.Bool(&o.systemRC), Help: "Read /etc/gorules.gorulesrc."},
-		{Name: "workspace_rc", Value: flags.Bool(&o.localRC), Help: "Read .gorulesrc at the root of the workspace."},
-		{Name: "home_rc", Value: flags.Bool(&o.homeRC), Help: "Read .gorulesrc in the home directory."},
-		{Name: "ignore_all_rc_files", Value: flags.Bool(&o.ignoreRC), Help: "Read no rc file at all."},
+		{Name: "system_rc", Line: true, Value: flags.Bool(&o.systemRC), Help: "Read /etc/gorules.gorulesrc."},
+		{Name: "workspace_rc", Line: true, Value: flags.Bool(&o.localRC), Help: "Read .gorulesrc at the root of the workspace."},
+		{Name: "home_rc", Line: true, Value: flags.Bool(&o.homeRC), Help: "Read .gorulesrc in the home directory."},
+		{Name: "ignore_all_rc_files", Line: true, Value: flags.Bool(&o.ignoreRC), Help: "Read no rc file at all."},
 		{Name: "announce_rc", Value: flags.Bool(&o.announceRC), Help: "Show what the rc files add to the command line."},
 		// Replaced by rc.Words before parsing; the row is here for help.
 		{Name: "config", Arg: "NAME", Value: flags.Func(func(string) error { return fmt.Errorf("cannot stand here") }),
@@ -180,9 +222,6 @@ func (o *options) table() *flags.Table {
 		return nil
 	}}
 }
-
-// rcFlags are needed before the rc files are read.
-var rcFlags = []string{"gorulesrc", "system_rc", "workspace_rc", "home_rc", "ignore_all_rc_files"}
 
 // check finds mistakes that a single flag cannot see.
 func (o *options) check() error {

@@ -98,6 +98,7 @@ func (c *command) buildRequest(patterns []label.Pattern) executor.BuildRequest {
 	return executor.BuildRequest{
 		Patterns:     patterns,
 		OutputGroups: c.opts.outputGroups,
+		Check:        c.opts.checkAgain,
 		Flags:        c.opts.buildFlags(),
 		ActionEnv:    c.withValues(c.opts.actionEnv),
 	}

@@ -72,8 +72,10 @@ a backslash at the end joins lines, quotes keep blanks together.
   import %workspace%/tools/x.gorulesrc
   try-import %workspace%/user.gorulesrc      passed over where it is missing
 
-why, fetch, clean and info take from lines of build what they understand.
---announce_rc shows what was read, --ignore_all_rc_files reads nothing.`
+why, fetch, clean, cache and info take from lines of build what they understand.
+--announce_rc shows what was read, --ignore_all_rc_files reads nothing. The flags
+that say which files are read belong on the command line: in an rc file they are
+an error.`
 
 const outputTopic = `
 The lines of targets and the text of tests go to standard output, everything
@@ -84,9 +86,10 @@ On a terminal a status line is redrawn at most ten times a second, with a line
 for each action that runs for more than a second. Elsewhere a line of status is
 written every ten seconds. --color, --curses and NO_COLOR change that.
 
-The last line says what a command came to; it begins with PASSED, BUILT or
-UP-TO-DATE where the exit code is 0, and with FAILED otherwise. NOT ATTEMPTED is a
-target of which nothing was begun, because something else failed first (-k goes
+The last line says what a command that built something came to; it begins with
+PASSED, BUILT or UP-TO-DATE where the exit code is 0, and with FAILED otherwise.
+NOT BUILT is a target that needs something that failed. NOT ATTEMPTED is one of
+which nothing of its own was begun, because something else failed first (-k goes
 on). NOT ANALYZED is one that -k passed over because its BUILD file or rule, or
 one that it depends on, is wrong.
 

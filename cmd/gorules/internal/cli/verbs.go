@@ -11,6 +11,7 @@ type verb struct {
 	inherits []string
 
 	workspace bool // must be run inside a workspace
+	anywhere  bool // needs no current folder
 	rest      bool // takes words after -- for a program
 	rc        bool // reads rc files
 	run       func(context.Context, *command) error
@@ -28,9 +29,10 @@ func verbs() []verb {
 		{name: "fmt", args: "[FILE...]", short: "format BUILD, WORKSPACE and .bzl files", long: fmtText, rc: true, run: runFmt},
 		{name: "fetch", short: "get everything that a build needs from outside", long: fetchText, inherits: []string{"build"}, workspace: true, rc: true, run: runFetch},
 		{name: "clean", short: "remove outputs", long: cleanText, inherits: []string{"build"}, workspace: true, rc: true, run: runClean},
+		{name: "cache", args: "stats|gc|verify", short: "show, trim or check what is stored", long: cacheText, inherits: []string{"build"}, rc: true, run: runCache},
 		{name: "info", args: "[KEY...]", short: "show paths and facts", long: infoText, inherits: []string{"build"}, workspace: true, rc: true, run: runInfo},
-		{name: "help", args: "[VERB|TOPIC|RULE]", short: "explain verbs, topics and rules", long: helpText, run: runHelp},
-		{name: "version", short: "show the version", long: "Prints the version of gorules, and of the Go toolchain that built it.", run: runVersion},
+		{name: "help", args: "[VERB|TOPIC|RULE]", short: "explain verbs, topics and rules", long: helpText, anywhere: true, run: runHelp},
+		{name: "version", short: "show the version", long: "Prints the version of gorules, and of the Go toolchain that built it.", anywhere: true, run: runVersion},
 	}
 }
 
@@ -52,6 +54,9 @@ var elsewhere = map[string]string{
 	"sync":     "`gorules fetch` gets everything that a later build needs",
 	"check":    "`gorules build` compiles, `gorules test //:clippy` lints",
 	"clippy":   "`gorules test //:clippy` lints",
+	"gc":       "`gorules cache gc` trims what is stored",
+	"prune":    "`gorules cache gc` trims what is stored",
+	"fsck":     "`gorules cache verify` checks what is stored",
 	"new":      "`gorules init` sets up an existing Cargo project",
 	"format":   "`gorules fmt` formats BUILD files; `gorules test //:fmt` checks Rust files",
 }

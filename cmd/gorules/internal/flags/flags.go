@@ -32,6 +32,10 @@ type Flag struct {
 
 	// Verbs that take the flag; nil means all.
 	Verbs []string
+
+	// Line is set where the flag counts on the command line alone: it says which rc
+	// files are read, before one is.
+	Line bool
 }
 
 // Bool reports whether f may stand without a value and has a --no form.
@@ -126,6 +130,8 @@ func (t *Table) one(verb string, w Arg, next *string) (used bool, err error) {
 			break
 		}
 		return false, t.unknown(verb, w, name)
+	case f.Line && !w.Origin.IsZero():
+		return false, failf(w, "%s cannot stand in an rc file: it says which of them are read; give it on the command line", name)
 	case verb != "" && !f.For(verb):
 		if !w.Lenient {
 			return false, failf(w, "%s is no flag of `%s`; it belongs to %s", name, verb, strings.Join(f.Verbs, ", "))

@@ -15,6 +15,7 @@ import (
 type opts struct {
 	Keep  bool
 	Jobs  int
+	Size  int64
 	Mode  string
 	List  []string
 	Comma []string
@@ -31,10 +32,11 @@ func (o *opts) table() *flags.Table {
 			{Name: "keep_going", Short: "k", Value: flags.Bool(&o.Keep)},
 			{Name: "jobs", Short: "j", Arg: "N", Value: flags.Jobs(&o.Jobs)},
 			{Name: "mode", Arg: "a|b", Verbs: []string{"build"}, Value: flags.Enum(&o.Mode, "alpha", "beta")},
-			{Name: "list", Value: flags.List(&o.List)},
+			{Name: "list", Arg: "X", Line: true, Value: flags.List(&o.List)},
 			{Name: "comma", Value: flags.CommaList(&o.Comma)},
 			{Name: "last", Value: flags.LastCommaList(&o.Last)},
 			{Name: "wait", Value: flags.Seconds(&o.Wait)},
+			{Name: "size", Value: flags.Size(&o.Size, false)},
 			{Name: "n", Value: flags.Int(&o.N, 1)},
 			{Name: "fast", Verbs: []string{"test"}, Value: flags.Bool(&o.Keep)},
 		},
@@ -72,6 +74,9 @@ func TestParse(t *testing.T) {
 		{"--comma=a,,b --comma=c", opts{Comma: []string{"a", "b", "c"}}, flags.Result{}},
 		{"--last=a,b --last=c", opts{Last: []string{"c"}}, flags.Result{}},
 		{"--wait=300", opts{Wait: 300 * time.Second}, flags.Result{}},
+		{"--size=1", opts{Size: 1}, flags.Result{}},
+		{"--size=20g", opts{Size: 20 << 30}, flags.Result{}},
+		{"--size=1.5GiB", opts{Size: 3 << 29}, flags.Result{}},
 		{"--wait=5m", opts{Wait: 5 * time.Minute}, flags.Result{}},
 		{"--//a:b --no//a:c --@r//d:e=f=g", opts{Label: map[string]string{"//a:b": "true", "//a:c": "false", "@r//d:e": "f=g"}}, flags.Result{}},
 		{"... -//a/... -:b -@r//... -... - -- -k --x", opts{}, flags.Result{Operands: []string{"...", "-//a/...", "-:b", "-@r//...", "-...", "-"}, Rest: []string{"-k", "--x"}, Dashes: true}},
@@ -111,6 +116,9 @@ func TestParseErrors(t *testing.T) {
 		{"--jobs=HOST_CPUS*1e300", "f:1: --jobs=HOST_CPUS*1e300: expected HOST_CPUS*FACTOR with a factor above 0"},
 		{"--n=0", "f:1: --n=0: expected a number of at least 1"},
 		{"--mode=alpah", "f:1: --mode=alpah: expected one of alpha, beta; did you mean alpha?"},
+		{"--size=0", "f:1: --size=0: expected a size such as 500M or 20G"},
+		{"--size=9000000T", "f:1: --size=9000000T: expected a size such as 500M or 20G"},
+		{"--size=big", "f:1: --size=big: expected a size such as 500M or 20G"},
 		{"--wait=-1", "f:1: --wait=-1: expected seconds, or a time such as 5m"},
 		{"--nokeep_going=true", "f:1: --nokeep_going takes no value"},
 		{"--keep_going=2", "f:1: --keep_going=2: expected true or false"},
@@ -158,9 +166,20 @@ func TestValueOfAnotherOrigin(t *testing.T) {
 	}
 }
 
+// What counts on the command line alone is an error in a file, whatever the line.
+func TestLine(t *testing.T) {
+	for _, lenient := range []bool{false, true} {
+		var o opts
+		_, err := o.table().Parse("build", words("--list=x", flags.Arg{Origin: diag.Position{File: "f", Line: 3}, Lenient: lenient}))
+		if err == nil || !strings.HasPrefix(err.Error(), "f:3: --list cannot stand in an rc file") || o.List != nil {
+			t.Errorf("%v, %q", err, o.List)
+		}
+	}
+}
+
 func TestScanAndVerb(t *testing.T) {
 	var o opts
-	if err := o.table().Scan(words("--unknown --jobs --list=x --list a --mode -k -- --list=c", flags.Arg{}), "list"); err != nil {
+	if err := o.table().Scan(words("--unknown --jobs --list=x --list a --mode -k -- --list=c", flags.Arg{})); err != nil {
 		t.Fatal(err)
 	}
 	// --jobs took --list=x as its value.

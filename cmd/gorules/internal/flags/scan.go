@@ -1,14 +1,13 @@
 package flags
 
 import (
-	"slices"
 	"strings"
 )
 
-// Scan stores only the named flags and passes over everything else, known or
-// not. It serves what must be known before the other flags can be read: which
-// rc files there are.
-func (t *Table) Scan(words []Arg, names ...string) error {
+// Scan stores only flags that count on the command line alone and passes over
+// everything else, known or not. It serves what must be known before the other
+// flags can be read: which rc files there are.
+func (t *Table) Scan(words []Arg) error {
 	for i := 0; i < len(words); i++ {
 		w := words[i]
 		if w.Text == "--" {
@@ -19,7 +18,7 @@ func (t *Table) Scan(words []Arg, names ...string) error {
 		if f == nil {
 			continue
 		}
-		if !slices.Contains(names, f.Name) {
+		if !f.Line {
 			if !hasValue && !f.Bool() {
 				i++
 			}

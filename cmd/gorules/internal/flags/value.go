@@ -65,26 +65,26 @@ func (v *enumValue) Set(s string) error {
 }
 
 // Int stores a number of at least low into p.
-func Int(p *int, low int) Value { return &intValue{p, low} }
+func Int[T int | int64](p *T, low T) Value { return &intValue[T]{p, low} }
 
-type intValue struct {
-	p   *int
-	low int
+type intValue[T int | int64] struct {
+	p   *T
+	low T
 }
 
-func (v *intValue) String() string {
+func (v *intValue[T]) String() string {
 	if v.p == nil {
 		return ""
 	}
-	return strconv.Itoa(*v.p)
+	return strconv.FormatInt(int64(*v.p), 10)
 }
 
-func (v *intValue) Set(s string) error {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < v.low {
+func (v *intValue[T]) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < int64(v.low) || int64(T(n)) != n {
 		return fmt.Errorf("expected a number of at least %d", v.low)
 	}
-	*v.p = n
+	*v.p = T(n)
 	return nil
 }
 
@@ -148,6 +148,49 @@ func (v *secondsValue) Set(s string) error {
 		return fmt.Errorf("expected seconds, or a time such as 5m")
 	}
 	*v = secondsValue(d)
+	return nil
+}
+
+// Size stores a number of bytes into p: a number with K, M, G or T (powers of 1024,
+// as in Bazel), and with or without a B after it. none, where it is allowed, stands for -1.
+func Size(p *int64, none bool) Value { return &sizeValue{p, none} }
+
+type sizeValue struct {
+	p    *int64
+	none bool
+}
+
+const units = "KMGT"
+
+func (v *sizeValue) String() string {
+	if v.p == nil || *v.p <= 0 {
+		return ""
+	}
+	n, unit := *v.p, 0
+	for ; unit < len(units) && n%1024 == 0; unit++ {
+		n /= 1024
+	}
+	return strconv.FormatInt(n, 10) + units[max(unit-1, 0):unit]
+}
+
+func (v *sizeValue) Set(s string) error {
+	if v.none && s == "none" {
+		*v.p = -1
+		return nil
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(strings.ToUpper(s), "B"), "I")
+	shift := 0
+	if i := strings.IndexByte(units, append([]byte(text), 0)[max(0, len(text)-1)]); i >= 0 {
+		text, shift = text[:len(text)-1], 10*(i+1)
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0 && n*float64(int64(1)<<shift) < 1<<62) {
+		if v.none {
+			return fmt.Errorf("expected a size such as 500M or 20G, or none")
+		}
+		return fmt.Errorf("expected a size such as 500M or 20G")
+	}
+	*v.p = max(1, int64(n*float64(int64(1)<<shift)))
 	return nil
 }
 

@@ -13,9 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"gorules/cmd/gorules/internal/flags"
 	"gorules/executor/diag"
+	"gorules/executor/regular"
 )
 
 // Line is one line of an rc file.
@@ -69,7 +71,10 @@ func (l *loader) load(path string, optional bool, from []string) error {
 	if l.done[real] {
 		return nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path)
+	if real == os.DevNull {
+		data, err = nil, nil // how people say that there is nothing
+	}
 	if errors.Is(err, fs.ErrNotExist) && optional {
 		return nil
 	}
@@ -86,7 +91,7 @@ func (l *loader) load(path string, optional bool, from []string) error {
 }
 
 func (l *loader) parse(path, data string, from []string) error {
-	lines := strings.Split(data, "\n")
+	lines := strings.Split(strings.TrimPrefix(data, "\ufeff"), "\n") // some editors begin a file with that mark
 	for i := 0; i < len(lines); i++ {
 		start, text := i, strings.TrimSuffix(lines[i], "\r")
 		for strings.HasSuffix(text, `\`) && i+1 < len(lines) { // a line goes on after a backslash
@@ -99,6 +104,11 @@ func (l *loader) parse(path, data string, from []string) error {
 		}
 		if len(words) == 0 {
 			continue
+		}
+		for _, w := range words {
+			if at := badByte(w); at >= 0 {
+				return diag.Errorf(diag.Position{File: path, Line: start + 1}, "%q has the byte 0x%02x in it: expected text in UTF-8", w, w[at])
+			}
 		}
 		if err := l.line(path, start+1, words, from); err != nil {
 			return err
@@ -154,6 +164,16 @@ func (l *loader) line(path string, number int, words, from []string) error {
 	}
 	l.lines = append(l.lines, Line{Command: command, Config: config, Words: words[1:], File: path, Number: number})
 	return nil
+}
+
+// badByte returns where word has a byte that no text has; -1 if nowhere.
+func badByte(word string) int {
+	for i, r := range word {
+		if _, n := utf8.DecodeRuneInString(word[i:]); r == utf8.RuneError && n == 1 || r < ' ' && r != '\t' || r == 0x7f {
+			return i
+		}
+	}
+	return -1
 }
 
 // split cuts a line into words. Quotes keep blanks together, a backslash keeps

@@ -131,3 +131,22 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// What is no text has its line; a comment may be in any encoding.
+func TestBytes(t *testing.T) {
+	for text, want := range map[string]string{
+		"build --a\nbuild --jobs=\xff\n":     `:2: "--jobs=\xff" has the byte 0xff in it: expected text in UTF-8`,
+		"\xff --a\n":                         `:1: "\xff" has the byte 0xff in it`,
+		"build --a\x00b\n":                   `:1: "--a\x00b" has the byte 0x00 in it`,
+		"build --a \x1b[1m":                  `:1: "\x1b[1m" has the byte 0x1b in it`,
+		"\n\nimport a\xc3\n":                 `:3: "a\xc3" has the byte 0xc3 in it`,
+		"build --a \\\n  --b=\xff\nbuild -c": `:1: "--b=\xff" has the byte 0xff in it`,
+		"\ufeffbuild --a # caf\xe9\n":        "",
+		"build \"a\tb\" --c=\u00e9\ufffd\n":  "",
+	} {
+		_, err := load(t, text)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}

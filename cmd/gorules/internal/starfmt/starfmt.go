@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 
 	"gorules/executor/diag"
+	"gorules/executor/regular"
 )
 
 // Result is a file as it is and as it should be.
@@ -46,7 +47,7 @@ func File(path, shown string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path)
 	if err != nil {
 		return Result{}, err
 	}

@@ -69,7 +69,6 @@ type Console struct {
 	said     time.Time
 	targets  []event.TargetDone
 	ended    *event.Finished
-	errors   int // that were shown
 }
 
 // New returns a Console and, until Close, keeps its status line up to date.
@@ -126,13 +125,6 @@ func (c *Console) End(code int) {
 	}
 }
 
-// Errors returns how many errors were shown so far.
-func (c *Console) Errors() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.errors
-}
-
 // Diagnose shows one diagnostic of the command line itself.
 func (c *Console) Diagnose(d event.Diagnostic) { c.Event(d) }
 
@@ -168,6 +160,8 @@ func (c *Console) Event(e event.Event) {
 	case event.TargetDone:
 		c.targets = append(c.targets, e)
 		c.target(e)
+	case event.BrokenOff:
+		c.brokenOff()
 	case event.Finished:
 		c.finished(e)
 	}
@@ -225,7 +219,6 @@ func (c *Console) subcommand(e event.ActionStarted) {
 // failed shows an action's failure: its own words first, then which action of
 // which target it was, then what would help.
 func (c *Console) failed(e event.ActionFailed) {
-	c.errors++
 	what := actionName(e.Mnemonic, e.Progress)
 	if c.cfg.JSON {
 		c.log.Error().Str("event", "action failed").Stringer("target", e.Owner).Str("mnemonic", e.Mnemonic).

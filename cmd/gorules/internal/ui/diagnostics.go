@@ -12,6 +12,7 @@ import (
 
 	"gorules/executor/diag"
 	"gorules/executor/event"
+	"gorules/executor/regular"
 )
 
 // newLogger returns the logger that all diagnostics go through: JSON records
@@ -25,9 +26,6 @@ func newLogger(c *Console) zerolog.Logger {
 
 // diagnostic sends d to the logger.
 func (c *Console) diagnostic(d event.Diagnostic) {
-	if d.Severity == event.Error {
-		c.errors++
-	}
 	e := c.log.WithLevel(levelOf(d.Severity))
 	if c.log.GetLevel() > levelOf(d.Severity) {
 		return // WithLevel does not look at the logger's level
@@ -152,7 +150,7 @@ func excerpt(root string, at diag.Position, p paint) string {
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxSource {
 		return ""
 	}
-	data, err := os.ReadFile(file)
+	data, err := regular.Read(file)
 	if err != nil {
 		return ""
 	}

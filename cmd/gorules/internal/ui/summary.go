@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gorules/executor/event"
+	"gorules/executor/regular"
 )
 
 // maxTestLog bounds what --test_output=all reads of one log.
@@ -26,7 +27,6 @@ func bad(s event.Status) bool {
 // target shows a test's text when the mode of --test_output wants it.
 func (c *Console) target(t event.TargetDone) {
 	if bad(t.Status) || t.Status == event.NotAnalyzed {
-		c.errors++
 	}
 	if c.cfg.JSON {
 		e := c.log.Info()
@@ -69,7 +69,7 @@ func (c *Console) readLog(path string) string {
 	if err != nil || info.Size() > maxTestLog {
 		return ""
 	}
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path)
 	if err != nil {
 		return ""
 	}
@@ -84,6 +84,12 @@ func (c *Console) finished(f event.Finished) {
 	if !c.cfg.JSON && (f.Processes > 0 || !f.UpToDate) {
 		c.log.Info().Msg(processes(f))
 	}
+}
+
+// brokenOff shows a line for each target that is known to have failed.
+func (c *Console) brokenOff() {
+	c.phase, c.progress = "", event.Progress{}
+	c.printOut(table(c.shown(), paint(c.cfg.OutColor)))
 }
 
 // verdict shows the last line.
@@ -220,10 +226,8 @@ func processes(f event.Finished) string {
 			return 0
 		case strings.HasSuffix(name, "cache hit"):
 			return 1
-		case name == "internal":
-			return 2
 		}
-		return 3
+		return 2
 	}
 	sort.Slice(names, func(i, j int) bool {
 		if a, b := rank(names[i]), rank(names[j]); a != b {

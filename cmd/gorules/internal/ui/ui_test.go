@@ -113,12 +113,12 @@ func TestVerdict(t *testing.T) {
 		events []event.Event
 		want   string
 	}{
-		{"built", false, 0, []event.Event{event.TargetDone{Target: l, Status: event.Built}, event.Finished{Wall: 75 * time.Second, Targets: 1, Processes: 1, ByRunner: map[string]int{"internal": 1}}},
-			"//:x  built\nINFO: 1 process: 1 internal.\nBUILT 1 target in 1:15\n"},
+		{"built", false, 0, []event.Event{event.TargetDone{Target: l, Status: event.Built}, event.Finished{Wall: 75 * time.Second, Targets: 1, Processes: 1, ByRunner: map[string]int{"linux-sandbox": 1}}},
+			"//:x  built\nINFO: 1 process: 1 linux-sandbox.\nBUILT 1 target in 1:15\n"},
 		{"no-op", false, 0, []event.Event{event.Finished{Wall: 30 * time.Millisecond, Targets: 2, Processes: 3, ByRunner: map[string]int{"up to date": 3}, UpToDate: true}},
 			"INFO: 3 processes: 3 up to date.\nUP-TO-DATE 2 targets in 30 ms\n"},
-		{"hits first", false, 0, []event.Event{event.Finished{Wall: time.Hour + time.Second, Targets: 2, Processes: 9, ByRunner: map[string]int{"linux-sandbox": 2, "internal": 3, "remote cache hit": 1, "disk cache hit": 3, "unused": 0}}},
-			"INFO: 9 processes: 3 disk cache hit, 1 remote cache hit, 3 internal, 2 linux-sandbox.\nBUILT 2 targets in 1:00:01\n"},
+		{"hits first", false, 0, []event.Event{event.Finished{Wall: time.Hour + time.Second, Targets: 2, Processes: 9, ByRunner: map[string]int{"linux-sandbox": 2, "local": 3, "remote cache hit": 1, "disk cache hit": 3, "unused": 0}}},
+			"INFO: 9 processes: 3 disk cache hit, 1 remote cache hit, 2 linux-sandbox, 3 local.\nBUILT 2 targets in 1:00:01\n"},
 		{"not built", true, 1, []event.Event{done("x", false, event.Failed), done("t", true, event.NotBuilt), event.Finished{Wall: time.Second, Targets: 2, Tests: 1, Failed: 2}},
 			"//:x  FAILED         1.0 s\n//:t  NOT BUILT\nINFO: 0 processes.\nFAILED 1 of 1 check, 1 target not built in 0:01\n"},
 		{"not attempted", true, 1, []event.Event{done("x", false, event.Failed), done("y", false, event.NotAttempted), done("t", true, event.NotAttempted),

@@ -74,7 +74,9 @@ func (w Workspace) HasPackage(path string) bool {
 	return false
 }
 
+// isFile reports whether a file is expected at path. A FIFO or a device counts:
+// whoever reads it says what it is.
 func isFile(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
+	return err == nil && !info.IsDir()
 }

@@ -1,4 +1,12 @@
-package run
+// Package supervise starts programs that run on the host as it is and ends them, with
+// all that they started, when they end, when nobody wants them any more, or when gorules
+// does, however that ended.
+//
+// Such a program has no pid namespace that ends with gorules. It is the child of a
+// supervisor, this program started under another name, which adopts what the program
+// leaves behind (a subreaper) and kills all of it when the program ends, or when the
+// pipe that it holds is closed, as the kernel does when gorules is killed.
+package supervise
 
 import (
 	"context"
@@ -15,13 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An action on the host has no pid namespace that ends with gorules. Its process
-// is the child of a supervisor, this program started under another name, which
-// adopts what the action leaves behind (a subreaper) and kills all of it when the
-// action ends, or when gorules does: then the pipe that it holds is closed,
-// however gorules ended.
-
-// supervisorName is argv[0] of a supervisor; its arguments are the command.
+// supervisorName is argv[0] of a supervisor; its arguments are the
+// program and its argv.
 const supervisorName = "gorules-supervisor"
 
 // The descriptors that a supervisor is started with.
@@ -33,13 +36,13 @@ const (
 // Main turns this process into a supervisor if it was started as one, and then
 // never returns. It has to be called at the begin of main, and in TestMain.
 func Main() {
-	if os.Args[0] != supervisorName || len(os.Args) < 2 {
+	if os.Args[0] != supervisorName || len(os.Args) < 3 {
 		return
 	}
 	status := os.NewFile(statusFD, "status")
 	syscall.CloseOnExec(lifelineFD)
 	syscall.CloseOnExec(statusFD)
-	ws, err := supervise(os.Args[1:])
+	ws, err := supervise(os.Args[1], os.Args[2:])
 	if err != nil {
 		fmt.Fprintf(status, "%v", err)
 	} else {
@@ -48,12 +51,13 @@ func Main() {
 	os.Exit(0)
 }
 
-func supervise(argv []string) (syscall.WaitStatus, error) {
+func supervise(program string, argv []string) (syscall.WaitStatus, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("adopting what it leaves behind: %w", err)
 	}
 	// The group takes what is sent to gorules' own group, Ctrl-C, to neither.
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command(program)
+	cmd.Args = argv
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -117,9 +121,18 @@ func children() []int {
 	return out
 }
 
-// supervised runs a command as an action on the host. When ctx ends, it and all
-// that it started are killed. Its own failure to start is notStarted.
-func supervised(ctx context.Context, argv, env []string, dir string, stdout, stderr io.Writer) (ws syscall.WaitStatus, notStarted, err error) {
+// A Command is a program to run.
+type Command struct {
+	Program        string // a path, or a name that is looked for in PATH of Env
+	Argv           []string
+	Env            []string
+	Dir            string
+	Stdout, Stderr io.Writer
+}
+
+// Run runs the command. When ctx ends, it and all that it started are killed. Its
+// own failure to start is notStarted.
+func (c *Command) Run(ctx context.Context) (ws syscall.WaitStatus, notStarted, err error) {
 	lifelineEnd, lifeline, err := os.Pipe()
 	if err != nil {
 		return 0, nil, err
@@ -132,8 +145,8 @@ func supervised(ctx context.Context, argv, env []string, dir string, stdout, std
 	}
 	defer status.Close()
 	cmd := &exec.Cmd{
-		Path: "/proc/self/exe", Args: append([]string{supervisorName}, argv...), Env: env, Dir: dir,
-		Stdout: stdout, Stderr: stderr, ExtraFiles: []*os.File{lifelineEnd, statusEnd},
+		Path: "/proc/self/exe", Args: append([]string{supervisorName, c.Program}, c.Argv...), Env: c.Env, Dir: c.Dir,
+		Stdout: c.Stdout, Stderr: c.Stderr, ExtraFiles: []*os.File{lifelineEnd, statusEnd},
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
 	err = cmd.Start()
@@ -152,7 +165,7 @@ func supervised(ctx context.Context, argv, env []string, dir string, stdout, std
 		return syscall.WaitStatus(n), nil, nil
 	}
 	if len(text) == 0 && ctx.Err() == nil {
-		return 0, nil, errors.New("the supervisor of a local action was killed")
+		return 0, nil, errors.New("the supervisor of a program was killed")
 	}
 	return 0, errors.New(string(text)), nil
 }
