@@ -210,7 +210,7 @@ func TestAdoptTogether(t *testing.T) {
 				if err != nil || d != digest.Of(text) {
 					t.Errorf("round %d: %v, %v", k, d, err)
 				}
-				os.Remove(s.Root() + "/cas/" + d.Hex()[:2] + "/" + d.Hex() + ".x") // so that there is something to do
+				os.Remove(s.Blobs() + "/" + d.Hex()[:2] + "/" + d.Hex() + ".x") // so that there is something to do
 			}
 		})
 	}

@@ -372,7 +372,7 @@ func TestUseIsNoted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := filepath.Join(s.Root(), "cas", d.Hex()[:2], d.Hex())
+	p := filepath.Join(s.Blobs(), d.Hex()[:2], d.Hex())
 	for name, use := range map[string]func() error{
 		"missing": func() error { _, err := s.Missing(ctx, []digest.Digest{d}); return err },
 		"path":    func() error { _, err := s.Path(ctx, d, false); return err },

@@ -175,8 +175,8 @@ func OpenDisk(root string, o DiskOptions) (*Disk, error) {
 	return s, nil
 }
 
-// Root returns the folder.
-func (s *Disk) Root() string { return s.root }
+// Blobs returns the folder below which Path finds content.
+func (s *Disk) Blobs() string { return filepath.Join(s.root, "cas") }
 
 // Hold makes s pin with l whatever it is asked for, before it looks. It is to be
 // called before s is used, where others may collect.

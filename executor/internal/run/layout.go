@@ -263,7 +263,7 @@ func (l *layout) children(t *tree.Tree, p string, in place) error {
 			if in.disk == "" && (in.cow || e.File.Size <= maxMemory) {
 				l.files = append(l.files, sandbox.File{Path: q, Source: file, Size: e.File.Size, Exec: e.Executable})
 			} else {
-				l.show(q, file, l.local.store.Root())
+				l.show(q, file, l.local.store.Blobs())
 			}
 		}
 		if err != nil && e.Kind != tree.Dir { // a folder's error names what lies in it
