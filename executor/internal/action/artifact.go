@@ -89,6 +89,10 @@ type Source struct {
 	// file of it is a fact: see source.Fixed.
 	Immutable bool
 
+	// Quiet says that the source is a scope, of which nothing counts until
+	// somebody looked at it.
+	Quiet bool
+
 	Tree *TreeQuery
 	Host *HostTree
 }
@@ -96,7 +100,7 @@ type Source struct {
 // Key is equal for sources that are the same content: rules declare a source
 // again for every action that reads it.
 func (s *Source) Key() string {
-	key := fmt.Sprintf("%q %q %t", s.Root, s.Path, s.Immutable)
+	key := fmt.Sprintf("%q %q %t %t", s.Root, s.Path, s.Immutable, s.Quiet)
 	if s.Host != nil {
 		key += fmt.Sprintf(" host %q", s.Host.Paths)
 	}

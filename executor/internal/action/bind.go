@@ -59,6 +59,9 @@ func Bind(s *Spec, r Resolver) (*Bound, error) {
 	if b.Root, err = inputRoot(s, r); err != nil {
 		return nil, err
 	}
+	if b.Scopes, err = scopes(s, r); err != nil {
+		return nil, err
+	}
 	for _, o := range s.Outputs {
 		out := BoundOutput{Path: Abs(o.Path), Dir: o.Dir, Link: o.Link, Optional: s.Optional[o]}
 		if s.Messages != nil {
@@ -119,6 +122,29 @@ func inputRoot(s *Spec, r Resolver) (*tree.Tree, error) {
 	return root.Build()
 }
 
+// scopes binds what s may look into.
+func scopes(s *Spec, r Resolver) ([]BoundScope, error) {
+	var out []BoundScope
+	for _, in := range s.Scopes {
+		c, err := r.Content(in.Artifact)
+		if err == nil && c.Tree == nil && c.View == nil {
+			err = fmt.Errorf("%s is no directory", in.Artifact.Path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s of %s: scope: %w", s.Mnemonic, s.Owner, err)
+		}
+		sc := BoundScope{Path: Abs(in.Path), Source: in.Artifact.Source, Tree: c.Tree, View: c.View}
+		for _, o := range s.Outputs {
+			p := Abs(o.Path)
+			if e, ok, _ := sc.Entry(path.Dir(p), false); ok && sc.Holds(p) && e.Kind == tree.Dir {
+				return nil, fmt.Errorf("%s of %s: output %s: %s is a folder of its scope, which is not written to", s.Mnemonic, s.Owner, p, path.Dir(p))
+			}
+		}
+		out = append(out, sc)
+	}
+	return out, nil
+}
+
 // encode fills in the two messages and the key.
 func (b *Bound) encode(s *Spec) error {
 	platform := b.platform(s)
@@ -172,6 +198,17 @@ func (b *Bound) platform(s *Spec) *remote.Platform {
 		w := slices.Clone(b.Writable)
 		slices.Sort(w)
 		props["gorules-writable"] = fmt.Sprintf("%q", w) // quoted: no two lists have one text
+	}
+	if len(b.Scopes) > 0 {
+		var at []string
+		for i := range b.Scopes {
+			at = append(at, b.Scopes[i].Folders()...)
+		}
+		slices.Sort(at)
+		props["gorules-scope"] = fmt.Sprintf("%q", at)
+	}
+	if b.Observed != "" {
+		props["gorules-observed"] = b.Observed
 	}
 	var dirs []string
 	for _, o := range b.Outputs {

@@ -30,6 +30,13 @@ type Bound struct {
 	NoSandbox bool
 	AnyExit   bool // a non-zero exit is a result, not a failure
 
+	// Scopes are what the process may look into beyond Root. Only their paths are in
+	// the key, which says too little therefore until Narrow says what was looked at.
+	Scopes []BoundScope
+	// Observed names the observation that Root was narrowed to; "" where it was not.
+	Observed string
+	Looks    Observation // the same, for people
+
 	Spec *Spec // for messages to people; not part of the key
 }
 
@@ -44,10 +51,12 @@ type BoundOutput struct {
 	Early map[string]string
 }
 
-// Content is what an artifact turned out to be: a file, a tree, or a symbolic link.
+// Content is what an artifact turned out to be: a file, a tree, a symbolic link, or,
+// of a scope alone, a view.
 type Content struct {
 	File       digest.Digest
 	Executable bool
 	Tree       *tree.Tree
 	Symlink    string
+	View       View
 }

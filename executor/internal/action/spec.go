@@ -23,6 +23,8 @@ type Spec struct {
 	Env     map[string]string // the whole environment; nothing is added to it
 	Workdir string            // absolute in the input root; "" means Workspace
 	Inputs  Inputs
+	// Scopes are trees into which the process may look; what it looked at is an input.
+	Scopes  []Input
 	Outputs []*Artifact // each needed for success unless Optional
 
 	// Optional outputs may be missing after a success.

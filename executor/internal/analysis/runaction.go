@@ -21,7 +21,7 @@ type runArgs struct {
 	outputs, inputs, tools, arguments, mnemonic, progress, env, requirements starlark.Value
 	unused, manifests, execGroup, shadowed, resources, toolchain             starlark.Value
 	stdout, stderr, exitCode, optional, workdir, writable, network           starlark.Value
-	messages, explain                                                        starlark.Value
+	messages, explain, scope                                                 starlark.Value
 	timeout                                                                  starlark.Value
 	shellEnv, test, show                                                     bool
 }
@@ -34,7 +34,7 @@ func (r *runArgs) pairs() []any {
 		"toolchain?", &r.toolchain, "unused_inputs_list?", &r.unused,
 		"stdout?", &r.stdout, "stderr?", &r.stderr, "exit_code?", &r.exitCode, "optional_outputs?", &r.optional, "workdir?", &r.workdir,
 		"writable?", &r.writable, "network?", &r.network, "timeout?", &r.timeout, "test?", &r.test, "show?", &r.show,
-		"messages?", &r.messages, "explain?", &r.explain,
+		"messages?", &r.messages, "explain?", &r.explain, "scope?", &r.scope,
 	}
 }
 
@@ -136,6 +136,9 @@ func (x *actions) fillRun(spec *action.Spec, r *runArgs, in *inputSet, base bool
 	}
 	maps.Copy(spec.Env, env)
 	spec.Inputs = in
+	if spec.Scopes, err = x.scopes(r.scope); err != nil {
+		return err
+	}
 	if err := x.fillProcess(spec, r); err != nil {
 		return err
 	}
@@ -175,6 +178,35 @@ func (x *actions) fillRun(spec *action.Spec, r *runArgs, in *inputSet, base bool
 		return err
 	}
 	return x.register(spec, all...)
+}
+
+// scopes takes scope = [directories]: what the process may look into, and what of
+// it counts is what it looked at.
+func (x *actions) scopes(v starlark.Value) ([]action.Input, error) {
+	files, err := fileList("scope", v)
+	if err != nil {
+		return nil, err
+	}
+	var out []action.Input
+	for _, f := range files {
+		a := f.Artifact
+		if !a.Dir {
+			return nil, fmt.Errorf("scope: %s is a file; give it in inputs, or the directory that it is in", f.Path)
+		}
+		if a.Source != nil {
+			quiet := *a.Source
+			quiet.Quiet = true
+			a = x.a.sourceArtifact(f.Path, &quiet)
+		}
+		at := action.Abs(f.Path)
+		for _, in := range out {
+			if action.Abs(in.Path) == at {
+				return nil, fmt.Errorf("scope: two directories at %s", at)
+			}
+		}
+		out = append(out, action.Input{Path: f.Path, Artifact: a})
+	}
+	return out, nil
 }
 
 // capture makes spec the producer of f, which is not one of its Outputs.

@@ -29,6 +29,7 @@ type Entry struct {
 	Platform []string // name=value, sorted
 	Workdir  string
 	Inputs   []File
+	Looks    action.Observation // which of Inputs are there because the action looked at them, and where it found nothing
 	Outputs  []File
 	Expected []string // declared outputs
 
@@ -72,6 +73,7 @@ func New(b *action.Bound) *Entry {
 		Argv:     b.Argv,
 		Workdir:  b.Workdir,
 		Timeout:  b.Timeout,
+		Looks:    b.Looks,
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
 		e.Env = append(e.Env, name+"="+b.Env[name])

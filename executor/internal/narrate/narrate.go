@@ -5,6 +5,7 @@
 package narrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -184,7 +185,7 @@ func (n *Narrator) finished(d schedule.Done) {
 		t = spent{t.sum + o.Wall, true}
 	}
 	n.story.times[d.Spec.Owner] = t
-	entry := journal.New(d.Bound)
+	entry := journal.New(cmp.Or(o.Bound, d.Bound))
 	entry.SetOutputs(withStreams(d.Spec, o))
 	entry.Runner, entry.CacheHit, entry.ExitCode = o.Runner, o.Cached, o.ExitCode
 	entry.Start, entry.Wall = o.Start, o.Wall

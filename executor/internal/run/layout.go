@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -38,6 +39,7 @@ type layout struct {
 	spine     map[string]bool   // has one of these, or a missing working directory, at or below it
 	places    map[string]string // output parent -> directory of the disk
 	seen      map[string]bool   // of writable: those at which there are inputs
+	scopes    []action.BoundScope
 }
 
 // place says where a directory of the input root is being put together: at a
@@ -80,7 +82,7 @@ func (l *Local) layOut(ctx context.Context, b *action.Bound) (*layout, error) {
 	lay := &layout{
 		local: l, ctx: ctx,
 		outParent: map[string]bool{}, writable: map[string]bool{}, spine: map[string]bool{},
-		places: map[string]string{}, seen: map[string]bool{},
+		places: map[string]string{}, seen: map[string]bool{}, scopes: b.Scopes,
 	}
 	err := lay.root(b)
 	if err != nil {
@@ -106,8 +108,11 @@ func (l *layout) root(b *action.Bound) error {
 		l.writable[path.Clean(p)] = true
 		l.mark(path.Clean(p))
 	}
-	if e, ok := b.Root.Lookup(strings.TrimPrefix(b.Workdir, "/")); !ok || e.Kind != tree.Dir {
+	if e, ok := b.Root.Lookup(strings.TrimPrefix(b.Workdir, "/")); (!ok || e.Kind != tree.Dir) && !l.shownDir(b.Workdir) {
 		l.mark(b.Workdir)
+	}
+	if err := l.showScopes(b); err != nil {
+		return err
 	}
 	if err := l.children(b.Root, "/", place{}); err != nil {
 		return err
@@ -120,7 +125,7 @@ func (l *layout) root(b *action.Bound) error {
 		}
 	}
 	for p := range l.writable {
-		if !l.seen[p] && !l.outParent[p] {
+		if !l.seen[p] && !l.outParent[p] && !l.shownDir(p) {
 			l.mounts = append(l.mounts, sandbox.Mount{Target: p, Kind: sandbox.Tmpfs})
 		}
 	}
@@ -176,9 +181,21 @@ func (l *layout) output(p string) (string, error) {
 
 // dir lays out t at p, inside the directory around it.
 func (l *layout) dir(t *tree.Tree, p string, around place) error {
+	if l.ofHost(p) {
+		return nil
+	}
 	in := around
 	if l.writable[p] {
 		in.cow, l.seen[p] = true, true
+	}
+	switch e, in, err := l.shown(p); {
+	case err != nil:
+		return err
+	case in.disk == "" && e != nil && e.Kind != tree.Dir:
+		return fmt.Errorf("%s: a folder is declared, and the scope has none there", p)
+	case e != nil:
+		l.dirs = append(l.dirs, p)
+		return l.children(t, p, in)
 	}
 	if l.outParent[p] {
 		d, err := l.output(p)
@@ -245,8 +262,12 @@ func (l *layout) children(t *tree.Tree, p string, in place) error {
 	blobs := &l.local.blobs
 	for _, e := range t.Entries() {
 		q := path.Join(p, e.Name)
-		var err error
+		over, _, err := l.shown(q)
 		switch {
+		case err != nil, e.Kind != tree.Dir && l.ofHost(q):
+		case e.Kind != tree.Dir && over != nil && same(e, *over):
+		case e.Kind != tree.Dir && over != nil && (over.Kind != tree.File || e.Kind != tree.File):
+			err = errors.New("it is declared, and the scope has something else there")
 		case e.Kind == tree.Dir:
 			err = l.dir(e.Dir, q, in)
 		case e.Kind == tree.Link && in.disk == "":
@@ -260,7 +281,7 @@ func (l *layout) children(t *tree.Tree, p string, in place) error {
 			if file, err = blobs.fetch(l.ctx, e); err != nil {
 				break
 			}
-			if in.disk == "" && (in.cow || e.File.Size <= maxMemory) {
+			if in.disk == "" && over == nil && (in.cow || e.File.Size <= maxMemory) {
 				l.files = append(l.files, sandbox.File{Path: q, Source: file, Size: e.File.Size, Exec: e.Executable})
 			} else {
 				l.show(q, file, l.local.store.Blobs())

@@ -170,12 +170,15 @@ func (l *Local) once(ctx context.Context, b *action.Bound, h Hints, trace bool) 
 		Mounts: lay.mounts, Files: lay.files, Symlinks: lay.links, Dirs: lay.dirs, ModTime: fsx.Stamp,
 		Argv: b.Argv, Env: environ(b.Env), Dir: b.Workdir,
 		Stdout: out, Stderr: errs,
-		Loopback: b.Loopback, Timeout: timeout(b), Trace: trace, Perturbed: l.other, Start: h.Start,
+		Loopback: b.Loopback, Scopes: observedAt(b), Timeout: timeout(b), Trace: trace, Perturbed: l.other, Start: h.Start,
 	}
 	sr, err := l.sandbox.Run(ctx, plan)
 	res := Result{
 		ExitCode: sr.ExitCode, Signal: int(sr.Signal), TimedOut: sr.TimedOut,
 		Start: time.Now().Add(-sr.Wall), Wall: sr.Wall, Key: b.Digest, Runner: SandboxRunner, Accesses: sr.Refused, Lowered: l.lowered(),
+	}
+	if len(b.Scopes) > 0 {
+		res.Looks = looked(b, sr.Looks)
 	}
 	announced, earlyErr := early.wait()
 	var step *sandbox.StepError

@@ -30,6 +30,7 @@ type once struct {
 // will do, and whether a failure is to be explained.
 type flightKey struct {
 	action            digest.Digest
+	scopes            string // what the digest does not say of them
 	noLookup, explain bool
 }
 
@@ -62,7 +63,7 @@ func (o *once) Run(ctx context.Context, b *action.Bound, h Hints) (Result, error
 	if b.NoSandbox {
 		return o.next.Run(ctx, b, h)
 	}
-	key := flightKey{b.Digest, h.NoLookup, b.Spec != nil && len(b.Spec.Explain) > 0}
+	key := flightKey{b.Digest, b.Identity(), h.NoLookup, b.Spec != nil && len(b.Spec.Explain) > 0}
 	m := &member{ctx, h}
 	o.mu.Lock()
 	f := o.flights[key]

@@ -101,6 +101,11 @@ type Result struct {
 	Cache  string        // which cache answered: "disk cache hit"; "" if it ran now
 	Shared bool          // an equal action of this command ran, and this is its result
 
+	// Looks is what an action with scopes looked at, and Bound is the action narrowed
+	// to that: the one that Key is of. Of others they are nil.
+	Looks action.Observation
+	Bound *action.Bound
+
 	Accesses []sandbox.Access // what was refused; only of a failure that was run again with a tracer
 }
 

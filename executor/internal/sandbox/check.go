@@ -74,6 +74,7 @@ func (pl *Process) check() error {
 }
 
 func (k MountKind) inMemory() bool { return k == Tmpfs || k == Memory }
+func (k MountKind) overlaid() bool { return k == Overlay || k == Merged }
 
 func (pl *Process) dir() string {
 	if pl.Dir == "" {

@@ -174,7 +174,7 @@ func (c *compiler) root(pl *Process) error {
 				return &StepError{Step: "mount source", Detail: m.Source, Errno: errnoOf(err)}
 			}
 			isFile[i] = !fi.IsDir()
-			if isFile[i] && m.Kind == Overlay {
+			if isFile[i] && m.Kind.overlaid() {
 				return &StepError{Step: "mount source", Detail: m.Source, Errno: unix.ENOTDIR}
 			}
 		}
@@ -244,19 +244,25 @@ func (c *compiler) finishMemory(dirs []string) {
 			inner = append(inner, d)
 		}
 	}
+	for d := range c.made { // the way to mount points and files
+		if c.covered(d) && !c.targets[d] && c.around(d).overlaid() {
+			inner = append(inner, d)
+		}
+	}
 	for _, m := range c.mounts {
-		if m.Kind.inMemory() || m.Kind == Overlay {
+		if m.Kind.inMemory() || m.Kind.overlaid() {
 			inner = append(inner, m.Target)
 		}
 	}
 	slices.Sort(inner)
+	inner = slices.Compact(inner)
 	if c.stamp {
 		for _, d := range slices.Backward(inner) {
 			c.stampDir(d, false)
 		}
 	}
 	for _, m := range c.mounts {
-		if m.Kind == Memory {
+		if m.Kind == Memory || m.Kind == Merged {
 			c.step("make read-only", m.Target)
 			c.openIn(regTmp, regRoot, m.Target, unix.O_PATH|unix.O_DIRECTORY, 0)
 			c.setattr(regTmp, 0, attrRO)
@@ -322,6 +328,20 @@ func (c *compiler) covered(p string) bool {
 		}
 	}
 	return false
+}
+
+// around is the kind of the innermost mount that p lies below; 0 for the root.
+func (c *compiler) around(p string) MountKind {
+	for p != "/" {
+		if p = path.Dir(p); c.targets[p] {
+			for _, m := range c.mounts {
+				if m.Target == p {
+					return m.Kind
+				}
+			}
+		}
+	}
+	return 0
 }
 
 // plain reports whether p is in the root itself and no symbolic link on the way
@@ -474,7 +494,7 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 		c.hostTree(m.Source, attrRW)
 		c.attach(m.Target, "")
 		c.write = append(c.write, writable{path: m.Target, isFile: isFile})
-	case Overlay:
+	case Overlay, Merged:
 		c.hostTree(m.Source, attrRO)
 		c.step("mount overlay's lower directory", m.Source)
 		c.call(unix.SYS_MOVE_MOUNT, noReg, regOf(regTree), c.str(""), imm(unix.AT_FDCWD), c.str(lowDir), imm(unix.MOVE_MOUNT_F_EMPTY_PATH))
@@ -486,7 +506,9 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 		c.mount("overlay", ovlDir, "overlay", unix.MS_NOSUID|unix.MS_NODEV,
 			fmt.Sprintf("lowerdir=%s,upperdir=%s/u%s,workdir=%s/w%s,userxattr", lowDir, scratchDir, n, scratchDir, n))
 		c.attach(m.Target, ovlDir)
-		c.write = append(c.write, writable{path: m.Target})
+		if m.Kind == Overlay {
+			c.write = append(c.write, writable{path: m.Target})
+		}
 	}
 }
 

@@ -68,6 +68,10 @@ type Process struct {
 	// machine's memory.
 	TmpBytes int64
 
+	// Scopes are clean absolute directories of the root: what is looked at at or
+	// below them is observed.
+	Scopes []string
+
 	// Start, where not nil, is asked when it is this process's turn. Its error ends
 	// Run before anything has started.
 	Start func() error
@@ -98,6 +102,9 @@ const (
 	// Overlay shows a host directory as writable; what is written is thrown
 	// away and never reaches Source.
 	Overlay
+	// Merged is Overlay, read-only for the action: Source together with what Dirs,
+	// Files, Symlinks and other mounts put there.
+	Merged
 	// Apart is BindRO with inodes of the action's own: locks and watches on it meet
 	// nobody's. Nothing is mounted below it, and no symbolic link is on the way
 	// from Root to Source.
@@ -145,6 +152,9 @@ type Result struct {
 	// The kernel counts the few MB of the helper it was started from.
 	MaxRSS int64
 
+	// Looks are what was looked at in Process.Scopes, sorted by path.
+	Looks []Look
+
 	// Refused lists what the action asked for and did not get, in order,
 	// without repetition. Only filled if Process.Trace is set.
 	Refused []Access
@@ -152,6 +162,21 @@ type Result struct {
 
 // OK reports whether the process ended with status 0 in time.
 func (r Result) OK() bool { return r.ExitCode == 0 && r.Signal == 0 && !r.TimedOut }
+
+// A Look is a path below a scope at which the action looked.
+type Look struct {
+	Path string
+	What What
+}
+
+// What says what of a path somebody learned.
+type What uint8
+
+const (
+	LookKind What = 1 << iota
+	LookContent
+	LookNames
+)
 
 // AccessKind says what an Access tried to do.
 type AccessKind string

@@ -355,6 +355,9 @@ func eachInput(spec *action.Spec, f func(*action.Artifact)) {
 	if spec.Inputs != nil {
 		spec.Inputs.Each(func(in action.Input) bool { f(in.Artifact); return true })
 	}
+	for _, in := range spec.Scopes {
+		f(in.Artifact)
+	}
 	switch {
 	case spec.Plan != nil:
 		for _, a := range spec.Plan.Inputs {

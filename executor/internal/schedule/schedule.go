@@ -83,6 +83,9 @@ type Outcome struct {
 	// Once says that the result counts for this command only.
 	Once bool
 
+	// Bound, where not nil, is the action narrowed to what it looked at.
+	Bound *action.Bound
+
 	Key    digest.Digest // under which the result is stored
 	Runner string        // "linux-sandbox", "disk cache hit"
 	Cached bool          // nothing ran for this node

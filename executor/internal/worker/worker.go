@@ -69,6 +69,7 @@ func (w *Worker) judge(ctx context.Context, b *action.Bound, res run.Result) (*s
 		Failure:  run.Judge(b, res),
 		Notes:    notes(b.Spec, res.Accesses, w.there),
 		Key:      res.Key,
+		Bound:    res.Bound,
 		Runner:   res.Runner,
 		Cached:   res.Cache != "" || res.Shared,
 		Start:    res.Start,
