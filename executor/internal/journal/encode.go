@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
 )
 
@@ -24,6 +25,12 @@ type storedEntry struct {
 	Argv, Env, Platform,
 	Expected []int
 	Inputs, Outputs []storedFile
+	Looks           []storedLook
+}
+
+type storedLook struct {
+	Path int
+	What action.What
 }
 
 type storedFile struct {
@@ -41,8 +48,11 @@ func Encode(entries []*Entry) ([]byte, error) {
 			Expected: in.strings(e.Expected),
 			Inputs:   in.files(e.Inputs), Outputs: in.files(e.Outputs),
 		}
+		for _, l := range e.Looks {
+			se.Looks = append(se.Looks, storedLook{in.string(l.Path), l.What})
+		}
 		se.Entry.Argv, se.Entry.Env, se.Entry.Platform, se.Entry.Expected = nil, nil, nil, nil
-		se.Entry.Inputs, se.Entry.Outputs = nil, nil
+		se.Entry.Inputs, se.Entry.Outputs, se.Entry.Looks = nil, nil, nil
 		in.out.Entries = append(in.out.Entries, se)
 	}
 	var b bytes.Buffer
@@ -78,6 +88,9 @@ func Decode(b []byte) ([]*Entry, error) {
 		e := se.Entry
 		e.Argv, e.Env, e.Platform, e.Expected = in.strings(se.Argv), in.strings(se.Env), in.strings(se.Platform), in.strings(se.Expected)
 		e.Inputs, e.Outputs = in.files(se.Inputs), in.files(se.Outputs)
+		for _, l := range se.Looks {
+			e.Looks = append(e.Looks, action.Look{Path: in.Strings[l.Path], What: l.What})
+		}
 		out = append(out, &e)
 	}
 	return out, nil
@@ -128,6 +141,11 @@ func (in *stored) holds(e storedEntry) bool {
 			if i < 0 || i >= len(in.Strings) {
 				return false
 			}
+		}
+	}
+	for _, l := range e.Looks {
+		if l.Path < 0 || l.Path >= len(in.Strings) {
+			return false
 		}
 	}
 	for _, fs := range [][]storedFile{e.Inputs, e.Outputs} {

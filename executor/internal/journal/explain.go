@@ -2,7 +2,9 @@ package journal
 
 import (
 	"fmt"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gorules/executor/internal/action"
@@ -27,11 +29,11 @@ func Explain(old, e *Entry) string {
 		if s := diffSet("variable", each(old.Env, view), each(e.Env, view)); s != "" {
 			return s
 		}
-		if s := diffInputs(old.Inputs, e.Inputs, view); s != "" {
+		if s := diffInputs(old, e, view); s != "" {
 			return s
 		}
 	}
-	if s := diffSet("execution property", old.Platform, e.Platform); s != "" {
+	if s := diffSet("execution property", properties(old), properties(e)); s != "" {
 		return s
 	}
 	switch {
@@ -122,24 +124,32 @@ func diffSet(what string, old, now []string) string {
 	return ""
 }
 
+// properties are those that say something to people: what an action looked at is
+// told by its files.
+func properties(e *Entry) []string {
+	return slices.DeleteFunc(slices.Clone(e.Platform), func(p string) bool { return strings.HasPrefix(p, "gorules-observed=") })
+}
+
 // diffInputs names the first changed file; the user's own files come before
 // what other actions made, since they are the cause of those. Files are the
-// same file if view of their paths is.
-func diffInputs(old, now []File, view func(string) string) string {
-	same := make(map[File]bool, len(old)) // so that a crate in two forms is not taken for its other form
-	for _, f := range old {
+// same file if view of their paths is. What only one of both looked at has not
+// changed because of that: it is looked at because something else changed.
+func diffInputs(old, now *Entry, view func(string) string) string {
+	same := make(map[File]bool, len(old.Inputs)) // so that a crate in two forms is not taken for its other form
+	for _, f := range old.Inputs {
 		same[f] = true
 	}
-	was := make(map[string]File, len(old))
-	unchanged := make(map[File]bool, len(now))
-	for _, f := range now {
+	was := make(map[string]File, len(old.Inputs))
+	unchanged := make(map[File]bool, len(now.Inputs))
+	for _, f := range now.Inputs {
 		unchanged[f] = same[f]
 	}
-	for _, f := range old {
+	for _, f := range old.Inputs {
 		if !unchanged[f] {
 			was[view(f.Path)] = f
 		}
 	}
+	sawOld, sawNow := looksOf(old), looksOf(now)
 	var derived string
 	note := func(f File, text string) string {
 		if strings.HasPrefix(f.Path, action.Workspace+"/") && !strings.HasPrefix(f.Path, action.Workspace+"/bazel-out/") {
@@ -150,36 +160,83 @@ func diffInputs(old, now []File, view func(string) string) string {
 		}
 		return ""
 	}
-	for _, f := range now {
+	for _, f := range now.Inputs {
 		if unchanged[f] {
 			continue
 		}
 		p := view(f.Path)
 		before, ok := was[p]
 		delete(was, p)
+		how, comparable := sawNow.and(sawOld, f.Path, ok)
+		if !comparable {
+			continue
+		}
 		s := ""
 		switch {
 		case !ok:
-			s = note(f, show(f.Path)+" was added")
+			s = note(f, show(f.Path)+" was added"+how)
 		case before.Digest != f.Digest || before.Link != f.Link || before.Tree != f.Tree:
-			s = note(f, show(f.Path)+" changed")
+			s = note(f, show(f.Path)+" changed"+how)
 		case f.Executable && !before.Executable:
-			s = note(f, show(f.Path)+" became executable")
+			s = note(f, show(f.Path)+" became executable"+how)
 		case before.Executable && !f.Executable:
-			s = note(f, show(f.Path)+" is no longer executable")
+			s = note(f, show(f.Path)+" is no longer executable"+how)
 		}
 		if s != "" {
 			return s
 		}
 	}
-	for _, f := range old {
-		if _, gone := was[view(f.Path)]; gone && !unchanged[f] {
-			if s := note(f, show(f.Path)+" was removed"); s != "" {
+	for _, f := range old.Inputs {
+		if _, gone := was[view(f.Path)]; !gone || unchanged[f] {
+			continue
+		}
+		if how, comparable := sawOld.and(sawNow, f.Path, false); comparable {
+			if s := note(f, show(f.Path)+" was removed"+how); s != "" {
 				return s
 			}
 		}
 	}
 	return derived
+}
+
+// saw is what an action looked at.
+type saw map[string]action.What
+
+func looksOf(e *Entry) saw {
+	s := make(saw, len(e.Looks))
+	for _, l := range e.Looks {
+		s[l.Path] = l.What
+	}
+	return s
+}
+
+// at returns what was learned of p; ok is false if nothing was.
+func (s saw) at(p string) (w action.What, ok bool) {
+	if w, ok := s[p]; ok {
+		return w, true
+	}
+	return 0, s[path.Dir(p)]&action.Names != 0
+}
+
+// and says how the file at p, which s has, came to be among the inputs, and
+// whether other learned as much of it, so that both can be compared. both says that
+// other has it too.
+func (s saw) and(other saw, p string, both bool) (how string, comparable bool) {
+	w, looked := s.at(p)
+	if !looked {
+		return "", true // declared
+	}
+	v, ok := other.at(p)
+	if !ok || both && v != w {
+		return "", false
+	}
+	switch {
+	case w&action.Bytes != 0 && v&action.Bytes != 0:
+		return ", which it read", true
+	case w == 0 || v == 0:
+		return ", whose folder it listed", true
+	}
+	return ", which it looked for", true
 }
 
 // show turns a path of the action's root into the user's.
