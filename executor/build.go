@@ -155,7 +155,7 @@ func (e *Engine) openBack(ctx context.Context, s *front.Session, c *command.Comm
 	}
 	store := worker.WithSources(disk, s.Sources.Blob)
 	cache := run.OnlyComplete(entries, disk)
-	runner := run.Cached(local, cache)
+	runner := run.Runner(&run.Observed{Next: run.Cached(local, cache), Local: local, Cache: cache, Known: entries, Saw: s.Saw, Unseen: e.unseen()})
 	said := func() error { return nil }
 	if check {
 		checker, end, err := e.checker(runner, run.LocalOptions{Store: disk, Sources: s.Sources, Sandbox: pool, MaxOutput: e.opt.MaxOutput})
@@ -215,6 +215,18 @@ func (e *Engine) checker(next run.Runner, o run.LocalOptions) (c *run.Checker, e
 		e.opt.Sink(event.Diagnostic{Severity: event.Info, Text: fmt.Sprintf("Actions that came to the same bytes in another world: %d.", c.Checked())})
 		return errors.Join(again.Close(), fsx.Plain.RemoveAll(o.Root))
 	}, nil
+}
+
+// unseen tells, and says once, whether this host lets nothing be observed.
+func (e *Engine) unseen() func() bool {
+	return sync.OnceValue(func() bool {
+		if sandbox.CanObserve() {
+			return false
+		}
+		e.opt.Sink(event.Diagnostic{Severity: event.Warning, Text: "this machine lets gorules not observe what an action reads (seccomp user notification is refused): " +
+			"every file that an action may look at counts as its input, and more runs again than has to"})
+		return true
+	})
 }
 
 // damaged tells of the first damaged file of the cache that a command meets.

@@ -5,7 +5,6 @@ load(":compile.bzl", "compile_job", "metadata_inputs", "script_words", "unit_tit
 load(":package.bzl", "label_text")
 load(":providers.bzl", "CargoPackageInfo")
 load(":rustc_args.bzl", "OUT_DIR")
-load(":sources.bzl", "clippy_config")
 load(":structs.bzl", "extended")
 load(":verdict.bzl", "declare_verdict", "junit", "plural")
 
@@ -52,15 +51,14 @@ def _plan_lints(plan_ctx):
     data = plan_ctx.data
     value = plan_ctx.value(data.plan)
     own = {m: True for m in value.members}
-    config = clippy_config(plan_ctx.actions, value.world)
     results = []
     for id in value.units.roots["check"]:
         unit = value.units.units[id]
         if unit.pkg in own:
-            results.append(_declare_lint(plan_ctx, value, unit, config))
+            results.append(_declare_lint(plan_ctx, value, unit))
     return _judge_later(plan_ctx, results)
 
-def _declare_lint(plan_ctx, value, unit, config):
+def _declare_lint(plan_ctx, value, unit):
     """One Clippy action; its diagnostics and exit code are outputs."""
     actions = plan_ctx.actions
     name = "%s.lints/%s-%s" % (plan_ctx.label.name, unit.package, unit.id)
@@ -73,7 +71,7 @@ def _declare_lint(plan_ctx, value, unit, config):
     job = compile_job(actions, value.world, value.units, value.compiled, unit, False)
     job = extended(
         job,
-        inputs = depset(value.world.rust.clippy + config, transitive = [job.inputs]),
+        inputs = depset(value.world.rust.clippy, transitive = [job.inputs]),
         flags = plan_ctx.data.flags,
     )
     if job.waits:
@@ -105,6 +103,7 @@ def _run_clippy(actions, job, words, env, stderr, exit_code):
         env = dict(unit.env, CLIPPY_ARGS = "".join([f + _SEPARATOR for f in job.flags]), **env),
         workdir = unit.cwd,
         inputs = job.inputs,
+        scope = job.scope,
         outputs = [],
         optional_outputs = [written],
         stderr = stderr,

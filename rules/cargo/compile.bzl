@@ -28,7 +28,7 @@ A `world` is what every action of one workspace needs:
 load(":build_script.bzl", "dep_env", "directive_args", "directive_env", "parse_directives", "script_out_dir")
 load(":package.bzl", "has_library", "is_path_package")
 load(":rustc_args.bzl", "OUT_DIR", "PROFILE_DIR", "UNIT_DIR")
-load(":sources.bzl", "compile_sources", "run_sources")
+load(":sources.bzl", "package_sources")
 
 # rustc's closing lines, which cargo leaves out too.
 _COUNTS = "(warnings? emitted|aborting due to [^\\n]*)(\\x1b\\[0m)?\\s*$"
@@ -154,11 +154,12 @@ def compile_job(actions, world, plan, compiled, unit, show):
     """Everything a compile needs besides what build scripts print.
 
     Returns:
-      struct(unit, inputs, scripts, waits, show, has_lib).
+      struct(unit, inputs, scope, scripts, waits, show, has_lib).
     """
     pkg = plan.packages[unit.pkg]
     scripts = needed_scripts(unit)
-    direct = compile_sources(actions, world, pkg, unit) + rustc_tools(world)
+    sources = package_sources(actions, world, pkg)
+    direct = sources.inputs + rustc_tools(world)
     if unit.script and unit.kind != "custom-build":
         direct.append(compiled[unit.script].out_dir)
     if unit.links:
@@ -170,6 +171,7 @@ def compile_job(actions, world, plan, compiled, unit, show):
     return struct(
         unit = unit,
         inputs = depset(direct, transitive = [reads]),
+        scope = sources.scope,
         scripts = scripts,
         waits = [compiled[s].printed for s in scripts],
         show = show,
@@ -201,6 +203,7 @@ def run_rustc(actions, job, files, argv, env):
         env = env,
         workdir = unit.cwd,
         inputs = job.inputs,
+        scope = job.scope,
         outputs = files.values(),
         mnemonic = "Rustc",
         progress_message = "Compiling " + unit_title(unit),
@@ -218,8 +221,9 @@ def _declare_run(actions, world, plan, compiled, unit):
     stdout = actions.declare_file(name + "/output")
     extra_tools = world.crate_tools.get(unit.package, [])
     extra_libs = world.crate_libs.get(unit.package, [])
+    sources = package_sources(actions, world, pkg)
     inputs = depset(
-        run_sources(actions, world, pkg) + rustc_tools(world) + world.cc.files + world.default_tools +
+        sources.inputs + rustc_tools(world) + world.cc.files + world.default_tools +
         world.tools + world.libs + extra_tools + extra_libs +
         [compiled[unit.compile].files["bin"]] +
         [compiled[d].out_dir for d in _all_parents(plan, parents)],
@@ -227,6 +231,7 @@ def _declare_run(actions, world, plan, compiled, unit):
     job = struct(
         unit = unit,
         inputs = inputs,
+        scope = sources.scope,
         program = compiled[unit.compile].files["bin"].path,
         links = [plan.packages[plan.units[d].pkg]["links"] for d in parents],
         waits = [compiled[d].printed for d in parents],
@@ -281,6 +286,7 @@ def _run_script(actions, job, out_dir, stdout, dep_vars):
         env = dict(unit.env, OUT_DIR = script_out_dir(unit), **dep_vars),
         workdir = unit.cwd,
         inputs = job.inputs,
+        scope = job.scope,
         outputs = [out_dir],
         stdout = stdout,
         mnemonic = "CargoBuildScriptRun",
@@ -294,7 +300,7 @@ def _script_explain(unit, deps):
         "ENOENT": (who + " looked for {path}, which is not declared. A library: host_library(name = \"...\", module = \"...\") in WORKSPACE and " +
                    "libs = [\"@...\"] on cargo_deps %s. A program: host_tool and tools = [\"@...\"]. A path it only has to be told: env = {\"%s/NAME\": \"...\"}") % (deps, unit.package),
         "ENOENT PATH": who + " looked for the program {rest}, which is not declared: host_tool(name = \"{rest}\") in WORKSPACE and tools = [\"@{rest}\"] on cargo_deps %s" % deps,
-        "ENOENT /w": who + " looked for {path}, which is not declared. A file outside the package: srcs = [\"//:{rest}\"] on the cargo_package",
+        "ENOENT /w": who + " looked for {path}, which is not there, or which .gitignore leaves out: srcs = [\"//:{rest}\"] on the cargo_package",
         "ENETUNREACH": (who + " wanted to connect to {address}; actions have no network. Fetch the file with http_archive in WORKSPACE, " +
                         "or tell the script not to with env = {\"%s/NAME\": \"...\"} on cargo_deps %s") % (unit.package, deps),
         "EROFS": who + " wanted to write {path}; it may write below OUT_DIR only",

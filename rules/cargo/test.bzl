@@ -7,7 +7,7 @@ load(":libtest.bzl", "read_libtest")
 load(":package.bzl", "dirname", "label_text", "package_env")
 load(":providers.bzl", "CargoPackageInfo", "HostFilesInfo")
 load(":rustc_args.bzl", "PROFILE_DIR", "UNIT_DIR", "base_env", "extra_env", "program_env")
-load(":sources.bzl", "run_sources")
+load(":sources.bzl", "WORKSPACE", "package_sources")
 load(":verdict.bzl", "junit", "plain", "plural")
 
 _TIMEOUTS = {"short": 60, "moderate": 300, "long": 900, "eternal": 3600}
@@ -102,7 +102,8 @@ def test_job(actions, value, compiled, id, settings):
     world = value.world
     pkg = value.units.packages[unit.pkg]
     program = actions.place(compiled[id].files["bin"], "%s/deps/%s" % (PROFILE_DIR, unit.files["bin"]))
-    inputs = [program] + run_sources(actions, world, pkg) + world.rust.runtime + world.default_tools + world.libs + settings.files
+    sources = package_sources(actions, world, pkg)
+    inputs = [program] + sources.inputs + world.rust.runtime + world.default_tools + world.libs + settings.files
     for p in unit.programs:
         bin = value.units.units[p]
         inputs.append(actions.place(compiled[p].files["bin"], program_path(bin.target["name"])))
@@ -124,12 +125,12 @@ def test_job(actions, value, compiled, id, settings):
         unit = unit,
         title = _title(unit, pkg),
         inputs = depset(inputs),
+        scope = sources.scope,
         executable = program.path,
         env = env,
         scripts = scripts,
         waits = [compiled[s].printed for s in scripts],
         cwd = dirname(pkg["manifest_path"]),
-        package_root = dirname(pkg["manifest_path"]),
         host = world.rust.host,
     )
 
@@ -139,19 +140,20 @@ def doctest_job(actions, value, compiled, id, settings):
     world = value.world
     pkg = value.units.packages[unit.pkg]
     scripts = _run_scripts(unit)
-    inputs = run_sources(actions, world, pkg) + rustc_tools(world) + world.rust.rustdoc + world.cc.files + world.libs + settings.files
+    sources = package_sources(actions, world, pkg)
+    inputs = sources.inputs + rustc_tools(world) + world.rust.rustdoc + world.cc.files + world.libs + settings.files
     inputs += [compiled[s].out_dir for s in scripts]
     return struct(
         kind = "doctest",
         unit = unit,
         title = "Doc-tests " + unit.crate,
         inputs = depset(inputs, transitive = [object_inputs(compiled, unit)]),
+        scope = sources.scope,
         executable = "/rust/bin/rustdoc",
         env = unit.env,
         scripts = scripts,
         waits = [compiled[s].printed for s in scripts],
         cwd = unit.cwd,
-        package_root = dirname(pkg["manifest_path"]),
         host = world.rust.host,
     )
 
@@ -226,10 +228,9 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
     else:
         argv = test_args
     who, label = unit_title(unit), label_text(settings.label)
-    sees = who + " looked for {path}. A test sees its package's files and what %s names in data and tools: " % label
     explain = {
-        "ENOENT": sees + "add data = [\"//...\"] or tools = [\"@...\"]",
-        "ENOENT /w": sees + "add data = [\"//:{rest}\"]",
+        "ENOENT": who + " looked for {path}. A test sees the workspace and what %s names in data and tools: add data = [\"//...\"] or tools = [\"@...\"]" % label,
+        "ENOENT /w": who + " looked for {path}, which is not there, or which .gitignore leaves out: data = [\"//:{rest}\"] on %s" % label,
         "ENOENT PATH": who + " looked for the program {rest}, which is not declared: host_tool(name = \"{rest}\") in WORKSPACE and tools = [\"@{rest}\"] on %s" % label,
 
         # The search path of libraries is longer than what is there.
@@ -238,7 +239,6 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         "ENOENT /unit": "",
         "ENETUNREACH": unit_title(unit) + " wanted to connect to {address}: tests have a loopback and no other network",
     }
-    explain.setdefault("ENOENT " + job.package_root, who + " looked for {path}, which is not there, or which .gitignore leaves out")
     result = struct(
         title = job.title,
         kind = job.kind,
@@ -251,8 +251,9 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         arguments = argv,
         env = env,
         workdir = job.cwd,
-        writable = [job.package_root],
+        writable = [WORKSPACE],
         inputs = job.inputs,
+        scope = job.scope,
         outputs = outputs,
         stdout = result.stdout,
         stderr = result.stderr,

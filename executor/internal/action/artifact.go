@@ -105,10 +105,7 @@ func (s *Source) Key() string {
 		key += fmt.Sprintf(" host %q", s.Host.Paths)
 	}
 	if q := s.Tree; q != nil {
-		key += fmt.Sprintf(" tree %q %q %t %q", q.Include, q.Exclude, q.Gitignore, q.Blank)
-		if q.Mentioned != nil {
-			key += fmt.Sprintf(" mentioned %q", *q.Mentioned)
-		}
+		key += fmt.Sprintf(" tree %q %q %t %t %q", q.Include, q.Exclude, q.Gitignore, q.Tracked, q.Blank)
 	}
 	return key
 }
@@ -126,24 +123,8 @@ type TreeQuery struct {
 
 	// Blank names files that appear empty: their names matter, not their content.
 	Blank glob.Set
-
-	// Mentioned narrows: a file that matches Mentioned.Files is left out unless
-	// a file that matches Mentioned.By names it in its text.
-	Mentioned *Mentioned
-}
-
-// Mentioned finds files that source text names, inside the tree or outside it.
-// Pattern is a regular expression whose first group is a path relative to the
-// file that contains it (second group, where it matched, a path relative to
-// Path). A path below Root that Pattern names is added to the tree, wherever it is.
-//
-// Together are globs for files that are all left out, or all kept as soon as
-// one of them is named: a module named by #[path] may have modules of its own.
-type Mentioned struct {
-	Files    glob.Set
-	Together glob.Set
-	By       glob.Set
-	Pattern  string
+	// Tracked adds what git tracks although .gitignore says otherwise.
+	Tracked bool
 }
 
 // A HostTree is a set of files of this machine at their own absolute paths. A

@@ -67,11 +67,12 @@ def _extra(ctx):
     o2 = a.declare_file("o2", at = "/out/lib.rlib")
     code = a.declare_file("code")
     err = a.declare_file("err")
-    tree = a.source_tree("sub", include = ["**/*.rs"], mentioned_files = ["*.md"], mentioned_by = ["**/*.rs"], mentioned_pattern = "inc\\(\"(.*)\"\\)")
+    tree = a.source_tree("sub", include = ["**/*.rs"], tracked = True)
     vend = a.source_dir("sub", at = "/vendor/x-1")
     host = a.host_tree(["/usr/lib/x"])
     a.run(
         executable = "/rust/bin/rustc", outputs = [o], optional_outputs = [o2], exit_code = code, stderr = err,
+        scope = [tree, host],
         inputs = depset([tree, vend, host, a.place(ctx.file.src, "/unit/x.in")]),
         workdir = "/vendor/x-1", writable = ["/w/a"], network = "loopback", timeout = 7, show = True, test = True,
         messages = struct(show = "rendered", early = [(o, {"$message_type": "artifact"})]), explain = {"ENOENT": "x {path}"},
@@ -181,9 +182,12 @@ func TestExtensions(t *testing.T) {
 	}
 	in := map[string]*action.Artifact{}
 	s.Inputs.Each(func(i action.Input) bool { in[i.Path] = i.Artifact; return true })
-	if len(in) != 4 || in["/w"].Source.Tree.Mentioned == nil || in["/w"].Source.Path != "sub" || in["/vendor/x-1"].Source.Path != "sub" ||
+	if len(in) != 4 || !in["/w"].Source.Tree.Tracked || in["/w"].Source.Path != "sub" || in["/vendor/x-1"].Source.Path != "sub" ||
 		in["/"].Source.Host.Paths[0] != "/usr/lib/x" || in["/unit/x.in"].Path != "a.txt" {
 		t.Errorf("inputs %v", in)
+	}
+	if len(s.Scopes) != 2 || s.Scopes[0].Path != "/w" || s.Scopes[1].Path != "/" || !s.Scopes[0].Artifact.Source.Quiet || in["/w"].Source.Quiet {
+		t.Errorf("scopes %+v", s.Scopes)
 	}
 	if s.Workdir != "/vendor/x-1" || !s.Loopback || s.Timeout.Seconds() != 7 || !s.Show || !s.Test || s.Writable[0] != "/w/a" {
 		t.Errorf("spec %+v", s)

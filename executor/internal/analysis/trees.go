@@ -3,7 +3,6 @@ package analysis
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -59,13 +58,12 @@ func (x *actions) view() (*loading.View, error) {
 
 // sourceTree is ctx.actions.source_tree.
 func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var p, mentionedPattern, at string
+	var p, at string
 	at = action.Workspace
-	gitignore := true
-	var include, exclude, blank, mentionedFiles, mentionedTogether, mentionedBy, atValue starlark.Value
+	gitignore, tracked := true, false
+	var include, exclude, blank, atValue starlark.Value
 	err := starlark.UnpackArgs("source_tree", args, kwargs, "path?", &p, "include?", &include, "exclude?", &exclude,
-		"gitignore?", &gitignore, "blank?", &blank, "mentioned_files?", &mentionedFiles, "mentioned_together?", &mentionedTogether, "mentioned_by?", &mentionedBy,
-		"mentioned_pattern?", &mentionedPattern, "at?", &atValue)
+		"gitignore?", &gitignore, "tracked?", &tracked, "blank?", &blank, "at?", &atValue)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +76,15 @@ func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []s
 	if err := inside("source_tree: path", p); err != nil {
 		return nil, err
 	}
-	q := &action.TreeQuery{Gitignore: gitignore}
-	m := &action.Mentioned{Pattern: mentionedPattern}
+	if tracked && !gitignore {
+		return nil, fmt.Errorf("source_tree: tracked says what .gitignore does not leave out; without gitignore it says nothing")
+	}
+	q := &action.TreeQuery{Gitignore: gitignore, Tracked: tracked}
 	for _, l := range []struct {
 		name string
 		v    starlark.Value
 		to   *glob.Set
-	}{{"include", include, &q.Include}, {"exclude", exclude, &q.Exclude}, {"blank", blank, &q.Blank}, {"mentioned_files", mentionedFiles, &m.Files}, {"mentioned_together", mentionedTogether, &m.Together}, {"mentioned_by", mentionedBy, &m.By}} {
+	}{{"include", include, &q.Include}, {"exclude", exclude, &q.Exclude}, {"blank", blank, &q.Blank}} {
 		texts, err := stringList("source_tree: "+l.name, l.v)
 		if err != nil {
 			return nil, err
@@ -92,19 +92,6 @@ func (x *actions) sourceTree(_ *starlark.Thread, args starlark.Tuple, kwargs []s
 		if *l.to, err = glob.ParseAll(texts); err != nil {
 			return nil, fmt.Errorf("source_tree: %s: %w", l.name, err)
 		}
-	}
-	if len(m.Files) > 0 || len(m.By) > 0 || m.Pattern != "" {
-		if m.Pattern == "" || len(m.By) == 0 {
-			return nil, fmt.Errorf("source_tree: mentioned_files needs mentioned_by and mentioned_pattern")
-		}
-		re, err := regexp.Compile(m.Pattern)
-		if err != nil {
-			return nil, fmt.Errorf("source_tree: mentioned_pattern: %w", err)
-		}
-		if re.NumSubexp() < 1 {
-			return nil, fmt.Errorf("source_tree: mentioned_pattern: %q has no group for the path", m.Pattern)
-		}
-		q.Mentioned = m
 	}
 	v, err := x.view()
 	if err != nil {

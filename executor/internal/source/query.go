@@ -40,15 +40,8 @@ func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 	if err := w.walk(filepath.Join(src.Root, filepath.FromSlash(src.Path)), "", ig); err != nil {
 		return nil, err
 	}
-	files := w.files
-	if q.Mentioned != nil {
-		var err error
-		if files, err = s.mentioned(src, files); err != nil {
-			return nil, err
-		}
-	}
 	var b tree.Builder
-	for _, f := range files {
+	for _, f := range w.files {
 		if err := s.addFound(&b, src, f); err != nil {
 			return nil, err
 		}

@@ -69,7 +69,6 @@ func TestBlank(t *testing.T) {
 func TestQueryErrors(t *testing.T) {
 	dir := workspace(t)
 	for name, src := range map[string]*action.Source{
-		"bad regexp":   {Root: dir, Path: "p", Tree: &action.TreeQuery{Mentioned: &action.Mentioned{Pattern: "("}}},
 		"no such path": {Root: dir, Path: "none", Tree: &action.TreeQuery{}},
 	} {
 		if c, err := snapshot(t).Resolve(src); err == nil {
@@ -87,48 +86,4 @@ func TestQueryErrors(t *testing.T) {
 	if _, err := snapshot(t).Resolve(&action.Source{Root: dir, Path: "p", Tree: &action.TreeQuery{Exclude: globs("src/*.rs")}}); err != nil {
 		t.Errorf("left out: %v", err)
 	}
-}
-
-const rustIncludes = `include(?:_str|_bytes)?!\s*\(\s*"([^"]+)"|#\[path\s*=\s*"([^"]+)"\]`
-
-func TestMentioned(t *testing.T) {
-	files := map[string]string{
-		"p/src/lib.rs":   `#![doc = include_str!("../README.md")] const X: &[u8] = include_bytes!( "../../static/data.bin" ); include!("gen.inc"); include_str!("../../none.md");`,
-		"p/src/a/mod.rs": `include_str!("deep.md")`,
-		"p/tests/x.rs":   `include_str!("fixtures/t.md") include_str!("/etc/passwd") include_str!("../../../../outside") include_str!("..")`,
-		"p/notes.txt":    `include_str!("CHANGES.md")`,
-		"p/src/path.rs":  `#[path = "other/LICENSE-MIT"] mod x;`,
-		"p/README.md":    "r", "p/CHANGES.md": "c", "p/src/a/deep.md": "d", "p/src/deep.md": "", "p/tests/fixtures/t.md": "t", "p/tests/fixtures/u.md": "u",
-		"p/other/LICENSE-MIT": "m", "p/src/gen.inc": "", "static/data.bin": "b", "static/more.bin": "", "README.md": "",
-		"outside": "",
-	}
-	dir := lay(t, files)
-	src := func() *action.Source {
-		return &action.Source{Root: dir, Path: "p", Tree: &action.TreeQuery{
-			Mentioned: &action.Mentioned{Files: globs("**/*.md", "**/LICENSE*"), By: globs("**/*.rs"), Pattern: rustIncludes},
-		}}
-	}
-	s := snapshot(t)
-	wantList(t, "mentioned", show(t, resolve(t, s, src())),
-		"p/README.md", "p/notes.txt", "p/other/LICENSE-MIT", "p/src/a/deep.md", "p/src/a/mod.rs", "p/src/gen.inc", "p/src/lib.rs", "p/src/path.rs",
-		"p/tests/fixtures/t.md", "p/tests/x.rs", "static/data.bin")
-	if e, _ := resolve(t, s, src()).Lookup("static/data.bin"); e.Kind != tree.File || e.File != of("b") {
-		t.Errorf("static/data.bin = %+v", e)
-	}
-	// What was named and absent belongs to the answer.
-	put(t, dir+"/none.md", "")
-	got := show(t, resolve(t, snapshot(t), src()))
-	if len(got) == 0 || got[0] != "none.md" {
-		t.Errorf("after none.md appeared: %q", got)
-	}
-}
-
-// TestMentionedExcluded: a file that the query leaves out comes back when it is named.
-func TestMentionedExcluded(t *testing.T) {
-	dir := lay(t, map[string]string{"p/src/lib.rs": `include_str!("../BUILD.md")`, "p/BUILD.md": "", "p/BUILD": ""})
-	src := &action.Source{Root: dir, Path: "p", Tree: &action.TreeQuery{
-		Exclude:   globs("BUILD*"),
-		Mentioned: &action.Mentioned{Files: globs("**/*.md"), By: globs("**/*.rs"), Pattern: rustIncludes},
-	}}
-	wantList(t, "tree", show(t, resolve(t, snapshot(t), src)), "p/BUILD.md", "p/src/lib.rs")
 }
