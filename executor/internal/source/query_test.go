@@ -7,7 +7,6 @@ import (
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
-	"gorules/executor/internal/tree"
 )
 
 func workspace(t testing.TB) string {
