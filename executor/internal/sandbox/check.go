@@ -76,6 +76,8 @@ func (pl *Process) check() error {
 func (k MountKind) inMemory() bool { return k == Tmpfs || k == Memory }
 func (k MountKind) overlaid() bool { return k == Overlay || k == Merged }
 
+func (pl *Process) observed() bool { return len(pl.Scopes) > 0 && !pl.Trace }
+
 func (pl *Process) dir() string {
 	if pl.Dir == "" {
 		return "/"

@@ -96,7 +96,11 @@ func compile(p *program, pl *Process, out, errw output) error {
 	c.call(unix.SYS_CLOSE_RANGE, noReg, imm(3), imm(int(^uint32(0))), imm(0))
 	c.step("change to directory", pl.dir())
 	c.call(unix.SYS_CHDIR, noReg, c.str(pl.dir()))
-	c.confine()
+	var scopes []string
+	if pl.observed() {
+		scopes = pl.Scopes
+	}
+	c.confine(scopes)
 	c.command(pl)
 	return nil
 }
@@ -592,15 +596,29 @@ func (c *compiler) oneCPU() error {
 
 // confine gives up all privilege. no_new_privs, the empty bounding set and the
 // fresh session keyring are the helper's, made once.
-func (c *compiler) confine() {
+func (c *compiler) confine(scopes []string) {
 	c.step("drop capabilities", "")
 	c.call(unix.SYS_CAPSET, noReg, c.words(uint64(unix.LINUX_CAPABILITY_VERSION_3)), c.words(0, 0, 0))
 	c.step("install seccomp filter", "")
-	f := filterBytes()
+	c.filter(filterBytes(), unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, noReg)
+	if len(scopes) == 0 {
+		return
+	}
+	var writable []string
+	for _, w := range c.write {
+		writable = append(writable, w.path)
+	}
+	c.watched(scopes, writable)
+	c.step("observe the action", "")
+	c.filter(listenerBytes(), listenerFlags(), regListen)
+	c.call(opListen, noReg, regOf(regListen))
+}
+
+func (c *compiler) filter(f []byte, flags, dst int) {
 	code := c.raw(f)
 	prog := c.words(uint64(len(f)/8), 0)
 	c.call(opStorePtr, noReg, at(prog.val+8), code)
-	c.call(unix.SYS_SECCOMP, noReg, imm(unix.SECCOMP_SET_MODE_FILTER), imm(unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW), prog)
+	c.call(unix.SYS_SECCOMP, dst, imm(unix.SECCOMP_SET_MODE_FILTER), imm(flags), prog)
 }
 
 func (c *compiler) command(pl *Process) {

@@ -30,6 +30,9 @@ func Main() {
 	if os.Args[0] != helperName || os.Getenv("GORULES_SANDBOX_HELPER") == "" {
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == observeOption {
+		tryObserve()
+	}
 	if len(os.Args) > 1 {
 		exitNow() // only meant to show that it can be started
 	}
@@ -380,9 +383,19 @@ func (h *helper) run(req *request) (reply, []byte) {
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &begin)
 	a := h.load(req)
 	var extra []byte
-	if req.trace != 0 {
+	switch {
+	case req.trace != 0:
 		extra = h.traced(a)
-	} else {
+	case req.watch != 0:
+		var err error
+		if extra, err = h.observed(a, string(h.mem[uint64(req.codeLen)+req.watchAt:][:req.watch])); err != nil {
+			_ = unix.Kill(h.pid, unix.SIGKILL)
+		}
+		h.reap()
+		if err != nil {
+			a.state, a.errno = stateTraceError, uint32(errnoOf(err))
+		}
+	default:
 		h.release(a)
 		h.watch()
 		h.reap()

@@ -42,6 +42,9 @@ type arena struct {
 	envp   uintptr
 	run    uint32 // futex: pid 1 waits until it is not 0
 
+	// Set by pid 1, a futex too: its descriptor of the listener and one more; 0 before.
+	listener uint32
+
 	// Set by pid 1.
 	state   uint32
 	failPC  uint32
@@ -153,6 +156,10 @@ func step1(a *arena, in *instr, blob unsafe.Pointer) uintptr {
 		return 0
 	case opStorePtr:
 		*(*uintptr)(unsafe.Add(blob, in.args[0])) = v[1]
+		return 0
+	case opListen:
+		a.listener = uint32(v[0]) + 1
+		syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&a.listener)), futexWake, 1, 0, 0, 0)
 		return 0
 	case opEqual:
 		if v[0] != v[1] {

@@ -69,7 +69,7 @@ type Process struct {
 	TmpBytes int64
 
 	// Scopes are clean absolute directories of the root: what is looked at at or
-	// below them is observed.
+	// below them is in Result.Looks. It needs CanObserve. Not with Trace.
 	Scopes []string
 
 	// Start, where not nil, is asked when it is this process's turn. Its error ends

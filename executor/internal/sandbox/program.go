@@ -29,6 +29,7 @@ const (
 const (
 	opStore32  = 1<<20 + iota // *(*uint32)(&blob[args[0]]) = args[1]
 	opStorePtr                // *(*uintptr)(&blob[args[0]]) = args[1]
+	opListen                  // tells the helper that args[0] is the listener
 	opEqual                   // fails with EIO unless args[0] == args[1]
 )
 
@@ -44,6 +45,7 @@ const (
 	regRules  = 5  // Landlock ruleset
 	regSource = 6  // a file to be copied
 	regCount  = 7  // bytes that were copied
+	regListen = 8  // the listener of the second filter
 	regFD     = 16 // stdout, stderr
 	numRegs   = 64 //
 )
@@ -74,6 +76,9 @@ type program struct {
 	argc, shArgc, envc int
 	path               uint64
 	trace              bool
+
+	watch    uint64 // blob offset of what the observer needs
+	watchLen int    // 0 where there is no observer
 }
 
 // reset empties p for another plan and keeps its memory.

@@ -131,14 +131,15 @@ var prlimitCheck = block{
 }
 
 // filterBytes is the policy as an array of struct sock_filter.
-var filterBytes = sync.OnceValue(func() []byte {
-	f := buildFilter()
+var filterBytes = sync.OnceValue(func() []byte { return bytesOfFilter(buildFilter()) })
+
+func bytesOfFilter(f []unix.SockFilter) []byte {
 	out := make([]byte, 0, len(f)*8)
 	for i := range f {
 		out = append(out, bytesOf(&f[i])...)
 	}
 	return out
-})
+}
 
 func buildFilter() []unix.SockFilter {
 	leaf := map[int]block{
@@ -158,6 +159,12 @@ func buildFilter() []unix.SockFilter {
 			leaf[nr] = block{ret(retErrno(l.e))}
 		}
 	}
+	return filterOf(leaf, retErrno(unix.ENOSYS), retKill)
+}
+
+// filterOf carries out the blocks of leaf for the calls that they are of, and allows
+// the others: but for those beyond the known ones, and those of another table.
+func filterOf(leaf map[int]block, unknown, alien uint32) []unix.SockFilter {
 	// Ranges that cover every number; equal neighbours are merged.
 	type span struct {
 		from int
@@ -177,8 +184,8 @@ func buildFilter() []unix.SockFilter {
 			put(nr, allow)
 		}
 	}
-	put(lastKnown+1, block{ret(retErrno(unix.ENOSYS))})
-	put(x32Bit, block{ret(retKill)})
+	put(lastKnown+1, block{ret(unknown)})
+	put(x32Bit, block{ret(alien)})
 
 	var tree func(s []span) block
 	tree = func(s []span) block {
@@ -199,7 +206,7 @@ func buildFilter() []unix.SockFilter {
 	f := []unix.SockFilter{
 		load(dataArch),
 		jump(unix.BPF_JEQ, auditArch, 1, 0),
-		ret(retKill),
+		ret(alien),
 		load(dataNR),
 	}
 	f = append(f, tree(spans)...)

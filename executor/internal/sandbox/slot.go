@@ -285,6 +285,7 @@ func (s *slot) send(p *program, fds []int) error {
 	if p.trace {
 		req.trace = 1
 	}
+	req.watch, req.watchAt = uint32(p.watchLen), p.watch
 	s.msg = append(append(append(s.msg[:0], bytesOf(&req)...), p.codeBytes()...), p.blob...)
 	msg := s.msg
 	var oob []byte
@@ -328,7 +329,11 @@ func (s *slot) result(rep reply, extra []byte, prog *program, plan *Process, tim
 		const name = "create namespaces of the action"
 		return Result{}, &StepError{Step: name, Errno: errno, Fix: hostFacts().fix(name, errno)}
 	case stateTraceError:
-		return Result{}, &StepError{Step: "trace the action", Errno: errno}
+		name := "trace the action"
+		if !plan.Trace {
+			name = "observe the action"
+		}
+		return Result{}, &StepError{Step: name, Errno: errno}
 	case stateExecError:
 		return Result{}, &StepError{Step: "exec", Detail: plan.Argv[0], Errno: errno}
 	case stateKilled:
@@ -337,6 +342,11 @@ func (s *slot) result(rep reply, extra []byte, prog *program, plan *Process, tim
 		}
 		res.Signal, res.ExitCode = syscall.SIGKILL, 128+int(syscall.SIGKILL)
 		res.Wall = took
+		looks, err := decodeLooks(extra)
+		if plan.observed() {
+			res.Looks = looks
+			return res, err
+		}
 		return res, nil
 	}
 	ws := syscall.WaitStatus(rep.status)
@@ -351,6 +361,11 @@ func (s *slot) result(rep reply, extra []byte, prog *program, plan *Process, tim
 	res.User = time.Duration(rep.userUS) * time.Microsecond
 	res.Sys = time.Duration(rep.sysUS) * time.Microsecond
 	res.MaxRSS = rep.maxRSS << 10
+	if plan.observed() {
+		looks, err := decodeLooks(extra)
+		res.Looks = looks
+		return res, err
+	}
 	if len(extra) > 0 {
 		if err := json.Unmarshal(extra, &res.Refused); err != nil {
 			return Result{}, fmt.Errorf("sandbox: trace: %w", err)

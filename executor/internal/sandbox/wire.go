@@ -27,7 +27,8 @@ type request struct {
 	argc    uint32
 	shArgc  uint32
 	envc    uint32
-	_       uint32
+	watch   uint32 // bytes of the blob that the observer needs; 0 if there is none
+	watchAt uint64
 }
 
 // reply answers a msgRun when every process of the action is dead. extra bytes
@@ -51,7 +52,7 @@ const (
 	stateFailed            // an instruction failed
 	stateCloneError        // pid 1 could not be made
 	stateExecError         // the process could not be made or exec'd
-	stateTraceError        // the tracer could not attach
+	stateTraceError        // the tracer could not attach, or the observer not observe
 	stateEnded             // status is valid
 )
 
