@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,14 +149,14 @@ func (e *Engine) openBack(ctx context.Context, s *front.Session, c *command.Comm
 	}
 	entries.Workspace = e.id
 	pool := sandbox.NewPool(e.opt.Jobs, sandbox.Options{})
-	local, err := run.NewLocal(run.LocalOptions{Root: e.root, Store: disk, Sources: s.Sources, Sandbox: pool, MaxOutput: e.opt.MaxOutput, Lease: e.lease,
+	local, err := run.NewLocal(run.LocalOptions{Root: e.root, Store: disk, Sources: s.Sources, Sandbox: pool, MaxOutput: e.opt.MaxOutput, Lease: e.lease, Mirrors: filepath.Join(e.dir, "mirrors"),
 		Warn: func(text string) { e.opt.Sink(event.Diagnostic{Severity: event.Warning, Text: text}) }})
 	if err != nil {
 		return nil, exit.OfMachine("%w", err)
 	}
 	store := worker.WithSources(disk, s.Sources.Blob)
 	cache := run.OnlyComplete(entries, disk)
-	runner := run.Runner(&run.Observed{Next: run.Cached(local, cache), Local: local, Cache: cache, Known: entries, Saw: s.Saw, Unseen: e.unseen()})
+	runner := run.Runner(&run.Observed{Next: run.Cached(local, cache), Local: local, Cache: cache, Known: entries, Saw: saw(s.Sources), Unseen: e.unseen()})
 	said := func() error { return nil }
 	if check {
 		checker, end, err := e.checker(runner, run.LocalOptions{Store: disk, Sources: s.Sources, Sandbox: pool, MaxOutput: e.opt.MaxOutput})
@@ -215,6 +216,21 @@ func (e *Engine) checker(next run.Runner, o run.LocalOptions) (c *run.Checker, e
 		e.opt.Sink(event.Diagnostic{Severity: event.Info, Text: fmt.Sprintf("Actions that came to the same bytes in another world: %d.", c.Checked())})
 		return errors.Join(again.Close(), fsx.Plain.RemoveAll(o.Root))
 	}, nil
+}
+
+// saw tells sources what of them a result rests on.
+func saw(s *source.Snapshot) func(src *action.Source, at string, looks []action.Look) error {
+	return func(src *action.Source, at string, looks []action.Look) error {
+		seen := make([]source.Seen, 0, len(looks))
+		for _, l := range looks {
+			p := l.Path
+			if src.Host == nil {
+				p = strings.TrimPrefix(strings.TrimPrefix(p, at), "/")
+			}
+			seen = append(seen, source.Seen{Path: p, Kind: l.What&action.Kind != 0, Content: l.What&action.Bytes != 0, Names: l.What&action.Names != 0})
+		}
+		return s.Saw(src, seen)
+	}
 }
 
 // unseen tells, and says once, whether this host lets nothing be observed.

@@ -144,7 +144,7 @@ func (e *Engine) Clean(ctx context.Context, expunge bool) (err error) {
 	gone := []string{e.dir}
 	if !expunge {
 		gone = nil
-		for _, name := range []string{"bin", "testlogs", "state", "outputs"} {
+		for _, name := range []string{"bin", "testlogs", "state", "outputs", "mirrors"} {
 			gone = append(gone, filepath.Join(e.dir, name))
 		}
 	}

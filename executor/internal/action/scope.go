@@ -218,7 +218,7 @@ func (n *narrower) add(l Look) error {
 	if err != nil || !ok {
 		return err
 	}
-	if e.Kind == tree.File && l.What&Bytes == 0 {
+	if e.Kind == tree.File && (l.What&Bytes == 0 || e.File.Hash == [32]byte{}) { // or it cannot be read
 		if e.File, err = zeros(e.File.Size); err != nil {
 			return err
 		}

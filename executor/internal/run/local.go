@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,10 @@ type LocalOptions struct {
 	Sandbox Sandbox
 	FS      *fsx.FS
 
+	// Mirrors is a folder for what scopes show, of one workspace whose lock is held;
+	// "" is one below Root.
+	Mirrors string
+
 	// MaxOutput bounds the outputs of one action together, in bytes; 0 means not at all.
 	MaxOutput int64
 
@@ -63,6 +68,7 @@ type Local struct {
 	fs       *fsx.FS
 	trees    *Trees
 	scratch  *scratch
+	mirrors  *mirrors
 	maxBytes int64 // of the outputs of one action
 	other    bool  // a perturbed world
 	lowered  func() bool
@@ -86,6 +92,7 @@ func NewLocal(o LocalOptions) (*Local, error) {
 		store: o.Store, blobs: blobs{o.Store, o.Sources, o.FS}, sandbox: o.Sandbox, fs: o.FS,
 		trees: trees, scratch: newScratch(filepath.Join(o.Root, "scratch"), o.FS), maxBytes: o.MaxOutput, other: o.Perturbed, seen: map[digest.Digest]bool{},
 	}
+	l.mirrors = &mirrors{dir: cmp.Or(o.Mirrors, filepath.Join(o.Root, "mirrors")), blobs: l.blobs, boot: bootID(), of: map[string]*mirror{}}
 	l.lowered = sync.OnceValue(func() bool { return lowered(o.Warn) })
 	if l.maxBytes == 0 {
 		l.maxBytes = math.MaxInt64

@@ -121,7 +121,15 @@ func observedAt(b *action.Bound) []string {
 	return out
 }
 
-// mirrored returns a folder of the disk that holds what sc does.
+// mirrored returns a folder of the disk that holds what sc does. What actions made,
+// and what never changes, is a tree like others.
 func (l *Local) mirrored(ctx context.Context, sc *action.BoundScope) (string, error) {
-	return l.trees.Materialise(ctx, sc.Tree)
+	if sc.Source == nil || sc.Source.Immutable {
+		return l.trees.Materialise(ctx, sc.Tree)
+	}
+	m, err := l.mirrors.get(sc.Source.Key())
+	if err != nil {
+		return "", err
+	}
+	return m.show(ctx, sc.Tree)
 }

@@ -41,10 +41,7 @@ type Trees struct {
 // OpenTrees opens the trees kept at root, which is made if it is missing, and
 // belongs to this user alone.
 func OpenTrees(root string, store *cas.Disk, sources Sources, l *lease.Lease, fsys *fsx.FS) (*Trees, error) {
-	boot := "unknown"
-	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		boot = strings.TrimSpace(string(id))
-	}
+	boot := bootID()
 	t := &Trees{blobs: blobs{store, sources, fsys}, lease: l, dir: filepath.Join(root, boot)}
 	if err := fsys.Folder(root, boot, 0o700); err != nil {
 		return nil, fmt.Errorf("materialised trees: %w", err)
@@ -62,6 +59,16 @@ func OpenTrees(root string, store *cas.Disk, sources Sources, l *lease.Lease, fs
 		}
 	}
 	return t, nil
+}
+
+// bootID names the time since the machine was started: a power loss may have torn
+// what was laid before.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(id))
 }
 
 // PinnedTree is what a tree is called in leases.

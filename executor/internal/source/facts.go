@@ -91,6 +91,7 @@ func (s *Snapshot) Facts() []byte {
 	var e encoder
 	for p, a := range s.files {
 		switch {
+		case !a.counts:
 		case a.statErr != nil:
 			e.add(fact{kind: factAbsent, path: p})
 		case a.digest.IsZero():
@@ -100,6 +101,9 @@ func (s *Snapshot) Facts() []byte {
 		}
 	}
 	for p, a := range s.dirs {
+		if !a.counts {
+			continue
+		}
 		e.add(fact{factDir, p, a.key.doubtful(a.racy), listing(a.entries, a.err)})
 	}
 	for f := range s.noted {

@@ -1,11 +1,15 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
@@ -37,8 +41,19 @@ func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 		}
 	}
 	w := walker{s: s, src: src}
-	if err := w.walk(filepath.Join(src.Root, filepath.FromSlash(src.Path)), "", ig); err != nil {
+	if q.Tracked {
+		var err error
+		if w.tracked, err = s.tracked(src.Root); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.walk(filepath.Join(src.Root, filepath.FromSlash(src.Path)), "", ig, false); err != nil {
 		return nil, err
+	}
+	if q.Tracked {
+		if err := w.led(); err != nil {
+			return nil, err
+		}
 	}
 	var b tree.Builder
 	for _, f := range w.files {
@@ -53,6 +68,11 @@ func (s *Snapshot) addFound(b *tree.Builder, src *action.Source, f found) error 
 	if rel, err := filepath.Rel(src.Path, f.rel); err == nil && src.Tree.Blank.Match(filepath.ToSlash(rel)) {
 		return b.AddFile(f.rel, digest.Empty, false)
 	}
+	if src.Tree.Tracked && f.e.Type&fs.ModeSymlink != 0 {
+		if text, err := os.Readlink(f.abs); err == nil && leaves(src.Root, f.abs, text) {
+			return s.addEnd(b, f)
+		}
+	}
 	te, err := s.entry(f.abs, f.e, 0)
 	if err != nil {
 		return err
@@ -66,16 +86,55 @@ func (s *Snapshot) addFound(b *tree.Builder, src *action.Source, f found) error 
 	return b.AddFile(f.rel, te.File, te.Executable)
 }
 
+// leaves reports whether the link with the given text at p leads out of root.
+func leaves(root, p, text string) bool {
+	if filepath.IsAbs(text) {
+		return true
+	}
+	to := filepath.Join(filepath.Dir(p), text)
+	return to != root && !strings.HasPrefix(to, root+"/")
+}
+
+// addEnd adds what the link f, which leaves the tree, leads to; if that is nothing,
+// the link.
+func (s *Snapshot) addEnd(b *tree.Builder, f found) error {
+	end, k, err := s.end(f.abs)
+	switch {
+	case notExist(err) || errors.Is(err, syscall.ELOOP):
+		text, err := os.Readlink(f.abs)
+		if err != nil {
+			return err
+		}
+		return b.AddLink(f.rel, text)
+	case err != nil:
+		return err
+	case k.isDir():
+		t, err := s.whole(end, 1)
+		if err != nil {
+			return err
+		}
+		return b.AddTree(f.rel, t)
+	}
+	d, exec, err := s.File(f.abs)
+	if err != nil {
+		return err
+	}
+	return b.AddFile(f.rel, d, exec)
+}
+
 type walker struct {
-	s     *Snapshot
-	src   *action.Source
-	files []found
+	s       *Snapshot
+	src     *action.Source
+	files   []found
+	tracked *tracked // nil where git has no say
 }
 
 // vcs are folders that hold history, not sources.
 var vcs = []string{".git", ".hg", ".svn", ".jj"}
 
-func (w *walker) walk(dir, rel string, ig ignores) error {
+// walk adds what is in dir. out says that .gitignore leaves that out, and what is
+// tracked is there alone.
+func (w *walker) walk(dir, rel string, ig ignores, out bool) error {
 	es, err := w.s.ReadDir(dir)
 	if err != nil {
 		return err
@@ -84,6 +143,19 @@ func (w *walker) walk(dir, rel string, ig ignores) error {
 	if q.Gitignore {
 		if ig, err = ig.enter(w.s, dir, es); err != nil {
 			return err
+		}
+	}
+	if q.Tracked && rel != "" {
+		switch {
+		case slices.ContainsFunc(es, func(e DirEntry) bool { return e.Name == ".git" }): // a submodule
+			sub, err := w.s.tracked(dir)
+			if err != nil {
+				return err
+			}
+			defer func(outer *tracked) { w.tracked = outer }(w.tracked)
+			w.tracked = sub
+		case !w.tracked.within(dir) && isCache(dir, es):
+			return nil
 		}
 	}
 	for _, e := range es {
@@ -95,15 +167,16 @@ func (w *walker) walk(dir, rel string, ig ignores) error {
 			continue
 		}
 		if e.Type.IsDir() {
-			if ig.match(abs, true) {
+			left := out || ig.match(abs, true)
+			if left && !w.tracked.within(abs) {
 				continue
 			}
-			if err := w.walk(abs, r, ig); err != nil {
+			if err := w.walk(abs, r, ig, left); err != nil {
 				return err
 			}
 			continue
 		}
-		if len(q.Include) > 0 && !q.Include.Match(r) || ig.match(abs, false) {
+		if len(q.Include) > 0 && !q.Include.Match(r) || !w.tracked.has(abs) && (out || ig.match(abs, false)) {
 			continue
 		}
 		if e.Type&^fs.ModeSymlink != 0 {
@@ -113,6 +186,50 @@ func (w *walker) walk(dir, rel string, ig ignores) error {
 			return fmt.Errorf("%q: the name is not UTF-8; rename the file or list it in .gitignore", abs)
 		}
 		w.files = append(w.files, found{path.Join(w.src.Path, r), abs, e})
+	}
+	return nil
+}
+
+// led adds what links lead to inside Root and what is not there otherwise: a link to
+// a file that .gitignore leaves out.
+func (w *walker) led() error {
+	there := map[string]bool{}
+	for _, f := range w.files {
+		for p := f.rel; p != "." && !there[p]; p = path.Dir(p) {
+			there[p] = true
+		}
+	}
+	for i := 0; i < len(w.files); i++ { // it grows
+		f := w.files[i]
+		if f.e.Type&fs.ModeSymlink == 0 {
+			continue
+		}
+		text, err := os.Readlink(f.abs)
+		if err != nil || filepath.IsAbs(text) {
+			continue // an absolute one is followed where it stands
+		}
+		rel := path.Join(path.Dir(f.rel), filepath.ToSlash(text))
+		abs := filepath.Join(w.src.Root, filepath.FromSlash(rel))
+		k, err := w.s.lstat(abs)
+		if there[rel] || err != nil || rel == ".." || strings.HasPrefix(rel, "../") || rel == "." {
+			continue
+		}
+		there[rel] = true
+		if !k.isDir() {
+			w.files = append(w.files, found{rel, abs, DirEntry{path.Base(rel), fileInfo{key: k}.Mode().Type()}})
+			continue
+		}
+		// Whatever is in a folder that was left out whole.
+		in := walker{s: w.s, src: &action.Source{Root: w.src.Root, Path: rel, Tree: &action.TreeQuery{}}}
+		if err := in.walk(abs, "", nil, false); err != nil {
+			return err
+		}
+		for _, f := range in.files {
+			if !there[f.rel] {
+				there[f.rel] = true
+				w.files = append(w.files, f)
+			}
+		}
 	}
 	return nil
 }

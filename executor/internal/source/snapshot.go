@@ -27,20 +27,33 @@ type Snapshot struct {
 	// Env is the environment that Getenv and Which look into; nil means none.
 	Env map[string]string
 
+	// Warn, where not nil, is told what makes answers worth less.
+	Warn func(text string)
+
+	*answers
+	within []string // the root of the Fixed that this is the view of, and its real path
+	quiet  bool     // what is asked here alone is no fact
+}
+
+// answers are what is known of files. The views of one command share them, so that a
+// file is the same in all.
+type answers struct {
 	cache  *Cache
 	hidden []string
-	within []string // the root of the Fixed that this is the view of, and its real path
 
 	mu    sync.Mutex
 	files map[string]*fileAnswer
 	dirs  map[string]*dirAnswer
 	trees map[string]*treeAnswer // by Source.Key
 	blobs map[digest.Digest]string
-	fixed map[string]*Fixed // by root
-	noted map[fact]struct{} // see note
+	fixed map[string]*Fixed         // by root
+	noted map[fact]struct{}         // see note
+	git   map[string]*trackedAnswer // by folder
 }
 
 type fileAnswer struct {
+	counts bool // it is a fact: somebody asked who is not quiet; guarded by answers.mu
+
 	once   sync.Once
 	key    Key
 	digest digest.Digest
@@ -52,6 +65,7 @@ type fileAnswer struct {
 }
 
 type dirAnswer struct {
+	counts  bool // as in fileAnswer
 	once    sync.Once
 	key     Key
 	racy    bool
@@ -80,7 +94,7 @@ var ErrChanged = errors.New("changed while the build was running; run the comman
 // hidden are absolute folders that are seen nowhere: a cache that stands inside
 // the workspace is no part of it, and changes with every command.
 func New(cache *Cache, hidden ...string) *Snapshot {
-	return &Snapshot{
+	return &Snapshot{answers: &answers{
 		cache:  cache,
 		hidden: hidden,
 		files:  map[string]*fileAnswer{},
@@ -89,7 +103,15 @@ func New(cache *Cache, hidden ...string) *Snapshot {
 		blobs:  map[digest.Digest]string{},
 		fixed:  map[string]*Fixed{},
 		noted:  map[fact]struct{}{},
-	}
+		git:    map[string]*trackedAnswer{},
+	}}
+}
+
+// silent is the view of s that makes no facts.
+func (s *Snapshot) silent() *Snapshot {
+	q := *s
+	q.quiet = true
+	return &q
 }
 
 func (s *Snapshot) answer(p string) *fileAnswer {
@@ -100,6 +122,7 @@ func (s *Snapshot) answer(p string) *fileAnswer {
 		a = &fileAnswer{}
 		s.files[p] = a
 	}
+	a.counts = a.counts || !s.quiet
 	return a
 }
 
@@ -264,6 +287,7 @@ func (s *Snapshot) ReadDir(p string) ([]DirEntry, error) {
 		a = &dirAnswer{}
 		s.dirs[p] = a
 	}
+	a.counts = a.counts || !s.quiet
 	s.mu.Unlock()
 	a.once.Do(func() {
 		now := time.Now()
@@ -346,7 +370,12 @@ func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {
 		}
 		return f.resolve(src)
 	}
+	if src.Quiet && !s.quiet {
+		return s.silent().resolve(src)
+	}
 	switch {
+	case src.Host != nil && src.Quiet:
+		return action.Content{View: &hostView{s, src.Host.Paths}}, nil
 	case src.Host != nil:
 		t, err := s.hostTree(src.Host)
 		return action.Content{Tree: t}, err

@@ -1,0 +1,210 @@
+package run
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"gorules/executor/internal/digest"
+	"gorules/executor/internal/fsx"
+	"gorules/executor/internal/tree"
+)
+
+// A mirror is a folder of the disk that holds exactly one tree, and is brought up to
+// date by what changed: a scope is shown from it, never from the folder that people
+// edit. Its files are those of the store. Only one tree is shown at a time, so only
+// what holds the workspace's lock may have one.
+//
+// Beside it stands what it shows: the digest of each folder of the tree, and the boot
+// in which it was laid. That is removed before the first change and comes back after
+// the last: without it every folder is compared with what is there.
+type mirror struct {
+	dir   string
+	blobs blobs
+	boot  string
+
+	mu    sync.Mutex
+	shown digest.Digest
+}
+
+// show makes m hold t and returns its folder.
+func (m *mirror) show(ctx context.Context, t *tree.Tree) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shown == t.Digest() {
+		return m.dir, nil
+	}
+	was := m.recorded()
+	if was["."] == t.Digest().Hex() {
+		if info, err := os.Lstat(m.dir); err == nil && info.IsDir() {
+			m.shown = t.Digest()
+			return m.dir, nil
+		}
+	}
+	f := m.blobs.fs
+	if err := os.Remove(m.dir + ".shown"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := f.MkdirAll(m.dir, 0o755); err != nil {
+		return "", err
+	}
+	if err := m.sync(ctx, t, ".", was); err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	text.WriteString(m.boot + "\n")
+	record(&text, t, ".")
+	tmp, err := f.CreateTemp(filepath.Dir(m.dir), "tmp-", 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = tmp.Write([]byte(text.String()))
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = f.Replace(tmp.Name(), m.dir+".shown")
+	}
+	if err != nil {
+		return "", err
+	}
+	m.shown = t.Digest()
+	return m.dir, nil
+}
+
+// record writes a line for each folder of t: its digest and its path, quoted.
+func record(b *strings.Builder, t *tree.Tree, p string) {
+	fmt.Fprintf(b, "%s %q\n", t.Digest().Hex(), p)
+	for _, e := range t.Entries() {
+		if e.Kind == tree.Dir {
+			record(b, e.Dir, p+"/"+e.Name)
+		}
+	}
+}
+
+// recorded returns, by path, the digests of the folders that m shows; nil where that is
+// not known.
+func (m *mirror) recorded() map[string]string {
+	b, err := os.ReadFile(m.dir + ".shown")
+	if err != nil {
+		return nil
+	}
+	head, rest, _ := strings.Cut(string(b), "\n")
+	if head != m.boot {
+		return nil
+	}
+	out := map[string]string{}
+	for line := range strings.Lines(rest) {
+		hash, quoted, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		var p string
+		if _, err := fmt.Sscanf(quoted, "%q", &p); !ok || err != nil || len(hash) != hex.EncodedLen(32) {
+			return nil
+		}
+		out[p] = hash
+	}
+	return out
+}
+
+// sync makes the folder at p hold t. What was says is so is not looked at.
+func (m *mirror) sync(ctx context.Context, t *tree.Tree, p string, was map[string]string) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if was[p] == t.Digest().Hex() {
+		return nil
+	}
+	f, dir := m.blobs.fs, filepath.Join(m.dir, p)
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	kinds := make(map[string]fs.FileMode, len(there))
+	for _, e := range there {
+		if want, ok := t.Lookup(e.Name()); ok && want.Name == e.Name() && kindOf(want) == e.Type() {
+			kinds[e.Name()] = e.Type()
+			continue
+		}
+		if err := f.RemoveAll(dir + "/" + e.Name()); err != nil {
+			return err
+		}
+	}
+	for _, e := range t.Entries() {
+		at := dir + "/" + e.Name
+		_, have := kinds[e.Name]
+		switch e.Kind {
+		case tree.Dir:
+			if !have {
+				err = f.Mkdir(at, 0o755)
+			}
+			if err == nil {
+				err = m.sync(ctx, e.Dir, p+"/"+e.Name, was)
+			}
+		case tree.Link:
+			if have {
+				if text, rerr := os.Readlink(at); rerr == nil && text == e.Target {
+					continue
+				}
+				err = os.Remove(at)
+			}
+			if err == nil {
+				err = f.Symlink(e.Target, at)
+			}
+			if err == nil {
+				err = f.Times(at, fsx.Stamp)
+			}
+		default:
+			if have {
+				if m.blobs.store.Holds(at, e.File, e.Executable) {
+					continue
+				}
+				err = os.Remove(at)
+			}
+			if err == nil {
+				err = m.blobs.link(ctx, e, at)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.Times(dir, fsx.Stamp)
+}
+
+func kindOf(e tree.Entry) fs.FileMode {
+	switch e.Kind {
+	case tree.Dir:
+		return fs.ModeDir
+	case tree.Link:
+		return fs.ModeSymlink
+	}
+	return 0
+}
+
+// mirrors are those of one runner, by what they show.
+type mirrors struct {
+	dir   string
+	blobs blobs
+	boot  string
+
+	mu sync.Mutex
+	of map[string]*mirror
+}
+
+// get returns the mirror called name.
+func (m *mirrors) get(name string) (*mirror, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if one := m.of[name]; one != nil {
+		return one, nil
+	}
+	if err := m.blobs.fs.MkdirAll(m.dir, 0o700); err != nil {
+		return nil, err
+	}
+	h := digest.Of([]byte(name)).Hex()
+	one := &mirror{dir: filepath.Join(m.dir, h[:16]), blobs: m.blobs, boot: m.boot}
+	m.of[name] = one
+	return one, nil
+}
