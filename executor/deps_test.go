@@ -69,7 +69,7 @@ var layers = []layer{
 	{internal + "resume", "executor/label fsx journal source"},
 	{internal + "layout", "executor/label action cas digest fsx tree"},
 	{internal + "command", "executor/label executor/diag executor/event action analysis bug exit layout narrate resume run sandbox schedule"},
-	{internal + "front", "executor/label executor/diag executor/event action analysis bug bzl command exit loading repo source"},
+	{internal + "front", "executor/label executor/diag executor/event action analysis bug bzl command exit loading repo source supervise"},
 
 	// 5: the Engine wires them.
 	{"executor", "executor/label executor/diag executor/event action analysis bug bzl cas command exit front fsx gc journal layout lease loading narrate query repo resume run sandbox schedule source supervise worker"},

@@ -19,13 +19,11 @@ _INCLUDE = [
     "**/.cargo/config.toml",
     "**/.cargo/config",
 ] + _BLANK
-_EXCLUDE = ["**/target/**", "gorules-*/**"]
-
 _MANIFEST_MARK = "#gorules-manifest "
 
 # Prints every manifest of the workspace, and the lints of vendored ones.
 _PRINT_MANIFESTS = """
-shopt -s globstar nullglob
+shopt -s globstar nullglob dotglob
 for f in "$PWD"/**/Cargo.toml; do
     printf '\\n%s%s\\n' "$1" "$f"
     cat "$f"
@@ -47,7 +45,7 @@ def planning_inputs(ctx, prefix, vendor):
     direct = [
         # Cargo looks for configuration and for a workspace above its folder too.
         ctx.actions.source_tree(path = "", include = [".cargo/config.toml", ".cargo/config"]),
-        ctx.actions.source_tree(path = prefix, include = _INCLUDE, exclude = _EXCLUDE, blank = _BLANK),
+        ctx.actions.source_tree(path = prefix, include = _INCLUDE, blank = _BLANK, tracked = True),
         # Many libraries list Cargo.lock in .gitignore.
         ctx.actions.source_tree(path = prefix, include = ["Cargo.lock"], exclude = ["*/*"], gitignore = False),
         ctx.actions.place(vendor.config, _CONFIG),

@@ -62,6 +62,6 @@ def rust_sources(actions, world, pkg):
     folder = _folder(pkg)
     path = "" if folder == "." else folder
     return [
-        actions.source_tree(path = path, include = RUST_FILES, exclude = ["target/**"] + _nested(folder, world.folders)),
-        actions.source_tree(path = world.prefix, include = ["**/rustfmt.toml", "**/.rustfmt.toml"], exclude = ["**/target/**"]),
+        actions.source_tree(path = path, include = RUST_FILES, exclude = _nested(folder, world.folders), tracked = True),
+        actions.source_tree(path = world.prefix, include = ["**/rustfmt.toml", "**/.rustfmt.toml"], tracked = True),
     ]

@@ -75,7 +75,7 @@ func (o Options) Hidden() []string { return []string{o.Root, o.DiskCache} }
 func Open(ctx context.Context, o Options, config analysis.Config, groups []string) (*Session, error) {
 	s := &Session{opt: o, groups: groups, Digests: source.LoadCache(o.DigestsPath())}
 	s.Sources = source.New(s.Digests, o.Hidden()...)
-	s.Sources.Warn = func(text string) { o.Sink(event.Diagnostic{Severity: event.Warning, Text: text}) }
+	s.Sources.Git = o.git(ctx)
 	var err error
 	if s.Repos, err = o.Repositories(s.Sources); err != nil {
 		return nil, err

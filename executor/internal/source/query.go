@@ -176,7 +176,9 @@ func (w *walker) walk(dir, rel string, ig ignores, out bool) error {
 			}
 			continue
 		}
-		if len(q.Include) > 0 && !q.Include.Match(r) || !w.tracked.has(abs) && (out || ig.match(abs, false)) {
+		// What is wanted may lie behind a link with any name.
+		link := q.Tracked && e.Type&fs.ModeSymlink != 0
+		if len(q.Include) > 0 && !q.Include.Match(r) && !link || !w.tracked.has(abs) && (out || ig.match(abs, false)) {
 			continue
 		}
 		if e.Type&^fs.ModeSymlink != 0 {
@@ -225,7 +227,9 @@ func (w *walker) led() error {
 			return err
 		}
 		for _, f := range in.files {
-			if !there[f.rel] {
+			below, err := filepath.Rel(filepath.FromSlash(w.src.Path), filepath.FromSlash(f.rel))
+			wanted := len(w.src.Tree.Include) == 0 || err == nil && w.src.Tree.Include.Match(filepath.ToSlash(below))
+			if wanted && !there[f.rel] {
 				there[f.rel] = true
 				w.files = append(w.files, f)
 			}

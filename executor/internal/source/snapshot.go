@@ -27,8 +27,9 @@ type Snapshot struct {
 	// Env is the environment that Getenv and Which look into; nil means none.
 	Env map[string]string
 
-	// Warn, where not nil, is told what makes answers worth less.
-	Warn func(text string)
+	// Git, where not nil, lists the files below a folder of a git work tree that git
+	// tracks although a .gitignore matches them, by their paths relative to it.
+	Git func(dir string) ([]string, error)
 
 	*answers
 	within []string // the root of the Fixed that this is the view of, and its real path

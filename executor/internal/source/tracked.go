@@ -1,12 +1,9 @@
 package source
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,8 +40,6 @@ func (s *Snapshot) tracked(root string) (*tracked, error) {
 	return a.t, a.err
 }
 
-// askGit runs git on its own settings, so that neither those of the user nor whose
-// folder it is decide what is seen.
 func (s *Snapshot) askGit(root string) (*tracked, error) {
 	index := indexOf(root)
 	if index == "" {
@@ -54,23 +49,14 @@ func (s *Snapshot) askGit(root string) (*tracked, error) {
 	if _, err := os.Stat(index); err != nil {
 		return t, nil // nothing is tracked yet
 	}
-	cmd := exec.Command("git", "-c", "safe.directory=*", "-C", root, "ls-files", "-z", "--cached", "--ignored", "--exclude-per-directory=.gitignore")
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") }),
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		if s.Warn != nil {
-			s.Warn("there is no git on PATH: files that it tracks although .gitignore matches them are not seen")
-		}
+	if s.Git == nil {
 		return t, nil
-	case errors.As(err, &exit):
-		return nil, fmt.Errorf("asking git what it tracks in %s: %s", root, bytes.TrimSpace(exit.Stderr))
-	case err != nil:
+	}
+	names, err := s.Git(root)
+	if err != nil {
 		return nil, fmt.Errorf("asking git what it tracks in %s: %w", root, err)
 	}
-	for _, name := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+	for _, name := range names {
 		if name == "" {
 			continue
 		}
