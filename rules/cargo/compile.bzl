@@ -8,6 +8,7 @@ A `world` is what every action of one workspace needs:
     crates       vendored trees by folder name
     folders      folders, relative to the repository, that hold a Cargo.toml
     srcs         Files that members are compiled with besides their packages
+    host         host folders as a scope, where the cargo_deps says so
     default_tools  the small set of host programs
     tools, libs  Files of declared programs and libraries, for all packages
     crate_tools, crate_libs  the same by package name
@@ -171,7 +172,7 @@ def compile_job(actions, world, plan, compiled, unit, show):
     return struct(
         unit = unit,
         inputs = depset(direct, transitive = [reads]),
-        scope = sources.scope,
+        scope = sources.scope + (world.host if unit.links else []),
         scripts = scripts,
         waits = [compiled[s].printed for s in scripts],
         show = show,
@@ -231,7 +232,7 @@ def _declare_run(actions, world, plan, compiled, unit):
     job = struct(
         unit = unit,
         inputs = inputs,
-        scope = sources.scope,
+        scope = sources.scope + world.host,
         program = compiled[unit.compile].files["bin"].path,
         links = [plan.packages[plan.units[d].pkg]["links"] for d in parents],
         waits = [compiled[d].printed for d in parents],

@@ -11,20 +11,21 @@ load(":cover_llvm.bzl", "exported", "llvm_exports", "unpack_libraries")
 load(":coverage_html.bzl", "html_pages")
 load(":coverage_report.bzl", "check_globs", "exclude", "merge_max", "parse_lcov", "restrict", "summarize", "to_lcov", "verdict")
 load(":package.bzl", "label_text")
-load(":package_rule.bzl", "member_packages")
 load(":plan.bzl", "plan_units")
 load(":providers.bzl", "CargoPackageInfo", "CoverageInfo", "HostFilesInfo")
-load(":sources.bzl", "rust_sources")
+load(":sources.bzl", "workspace_scope")
 load(":structs.bzl", "extended")
 load(":test.bzl", "declare_test", "doctest_job", "test_job", "test_roots", "test_timeout")
 load(":verdict.bzl", "declare_verdict", "junit")
 
 _PROFILES = "/profiles"
 _SOURCE_MARK = "#gorules-source "
+
+# A recorded path may have "..", and one that is not there was made by a build script.
 _PRINT_SOURCES = """
-shopt -s globstar nullglob
-for f in **/*.rs; do
-    printf '\\n%s%s\\n' "$1" "$f"
+sed -n 's:^SF\\:/w/::p' "$2" | sort -u | while read -r f; do
+    [[ -f $f ]] || continue
+    printf '\\n%s%s\\n' "$1" "$(realpath -ms --relative-to=. "$f")"
     cat "$f"
 done
 """
@@ -124,10 +125,6 @@ def _plan_coverage(plan_ctx):
     for job in jobs:
         for s, planned in zip(job.scripts, job.waits):
             waits[s] = planned
-    sources = []
-    for pkg in member_packages(plain):
-        sources += rust_sources(plan_ctx.actions, value.world, pkg)
-
     return plan_ctx.actions.plan(
         waits = list(waits.values()),
         outputs = [data.lcov, data.html],
@@ -137,7 +134,6 @@ def _plan_coverage(plan_ctx):
             rust = value.world.rust,
             base = [_object(compiled[b].files) for b in base],
             objects = [compiled[t].files["bin"] for t in tests],
-            sources = sources,
         ),
         implementation = _run_tests,
         mnemonic = "CargoPlan",
@@ -176,20 +172,10 @@ def _run_tests(plan_ctx):
         ))
         profiles.append(actions.place(written, "%s/%d" % (_PROFILES, i)))
 
-    texts = actions.declare_file(settings.label.name + ".report/sources")
-    actions.run_shell(
-        command = _PRINT_SOURCES,
-        arguments = [_SOURCE_MARK],
-        inputs = data.sources,
-        outputs = [],
-        stdout = texts,
-        mnemonic = "CoverageReport",
-        progress_message = "Collecting the sources of %s" % label_text(settings.label),
-    )
     return actions.plan(
         inputs = [r.exit_code for r in results],
         outputs = [data.lcov, data.html],
-        data = extended(data, results = results, profiles = profiles, texts = texts),
+        data = extended(data, results = results, profiles = profiles),
         implementation = _after_tests,
         mnemonic = "CargoPlan",
     )
@@ -249,13 +235,24 @@ def _read_with_llvm(plan_ctx):
 
 def _report_later(actions, data, counts, baseline):
     """The plan that reports when everything is read."""
-    files = [data.texts]
+    texts = actions.declare_file(data.settings.label.name + ".report/sources")
+    actions.run_shell(
+        command = _PRINT_SOURCES,
+        arguments = [_SOURCE_MARK, baseline.stdout.path],
+        inputs = [baseline.stdout],
+        scope = workspace_scope(actions),
+        outputs = [],
+        stdout = texts,
+        mnemonic = "CoverageReport",
+        progress_message = "Collecting the sources of %s" % label_text(data.settings.label),
+    )
+    files = [texts]
     for read in counts + [baseline]:
         files += [f for f in [read.stdout, read.stderr, read.exit_code] if f]
     return actions.plan(
         inputs = files,
         outputs = [data.lcov, data.html],
-        data = extended(data, counts = counts, baseline = baseline),
+        data = extended(data, counts = counts, baseline = baseline, texts = texts),
         implementation = _report,
         mnemonic = "CargoPlan",
     )

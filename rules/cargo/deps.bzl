@@ -24,6 +24,27 @@ def _by_crate(targets):
                 out[crate] += target[HostFilesInfo].files
     return out
 
+# What of this machine actions may look into where host = "observed": programs,
+# libraries and what they read to start, never anybody's own files.
+_HOST = [
+    "/bin",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/fonts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/pki",
+    "/etc/ssl",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/sbin",
+    "/usr",
+]
+
 def make_world(ctx):
     """The world (see compile.bzl) of a cargo_deps."""
     vendor = ctx.attr.vendor[CargoVendorInfo]
@@ -34,6 +55,7 @@ def make_world(ctx):
         rust = ctx.attr.rust[RustToolchainInfo] if ctx.attr.rust else vendor.rust,
         cc = ctx.attr.cc[CcToolchainInfo] if ctx.attr.cc else vendor.cc,
         crates = vendor.crates,
+        host = [ctx.actions.host_tree(_HOST)] if ctx.attr.host == "observed" else [],
         default_tools = [ctx.host_tools] if ctx.host_tools else [],
         tools = _files(ctx.attr.tools),
         libs = _files(ctx.attr.libs),
@@ -213,6 +235,11 @@ and nothing of the workspace's own code.
         ),
         "all_features": attr.bool(doc = "As `cargo --all-features`."),
         "default_features": attr.bool(default = True, doc = "False is `cargo --no-default-features`."),
+        "host": attr.string(
+            default = "declared",
+            values = ["declared", "observed"],
+            doc = "\"observed\": build scripts, links and tests may look at the programs and libraries of the machine, and what they read is their input. \"declared\": they see what `tools`, `libs` and the toolchains name.",
+        ),
         "tools": attr.label_list(
             providers = [HostFilesInfo],
             doc = "Programs (host_tool) that build scripts may run.",

@@ -45,7 +45,11 @@ def package_sources(actions, world, pkg):
     if vendored:
         return struct(inputs = vendored, scope = [])
     _folder(pkg)
-    return struct(inputs = world.srcs, scope = [actions.source_tree(tracked = True)])
+    return struct(inputs = world.srcs, scope = workspace_scope(actions))
+
+def workspace_scope(actions):
+    """The whole repository as a clean checkout has it, and with what .gitignore leaves."""
+    return [actions.source_tree(tracked = True)]
 
 def vendored_sources(world, pkg):
     """The tree of a vendored package in a list; empty for packages of folders."""

@@ -73,6 +73,9 @@ func (s *Snapshot) addFound(b *tree.Builder, src *action.Source, f found) error 
 			return s.addEnd(b, f)
 		}
 	}
+	if f.e.Type.IsDir() {
+		return b.AddTree(f.rel, tree.Empty)
+	}
 	te, err := s.entry(f.abs, f.e, 0)
 	if err != nil {
 		return err
@@ -155,7 +158,7 @@ func (w *walker) walk(dir, rel string, ig ignores, out bool) error {
 			defer func(outer *tracked) { w.tracked = outer }(w.tracked)
 			w.tracked = sub
 		case !w.tracked.within(dir) && isCache(dir, es):
-			return nil
+			return fs.SkipDir
 		}
 	}
 	for _, e := range es {
@@ -171,8 +174,15 @@ func (w *walker) walk(dir, rel string, ig ignores, out bool) error {
 			if left && !w.tracked.within(abs) {
 				continue
 			}
-			if err := w.walk(abs, r, ig, left); err != nil {
+			files := len(w.files)
+			switch err := w.walk(abs, r, ig, left); {
+			case err == fs.SkipDir:
+				continue
+			case err != nil:
 				return err
+			}
+			if q.Tracked && len(q.Include) == 0 && len(w.files) == files && !left {
+				w.files = append(w.files, found{path.Join(w.src.Path, r), abs, e}) // cargo sees it too
 			}
 			continue
 		}

@@ -88,9 +88,10 @@ type File struct {
 }
 
 // Plan returns WORKSPACE and BUILD for p. With strict the gate denies
-// warnings, wants coverage and checks the format.
+// warnings, wants coverage and checks the format, and nothing of the machine is
+// seen that is not declared.
 func (p *Project) Plan(strict bool) ([]File, error) {
-	ws := File{Name: "WORKSPACE", Text: []byte(p.workspaceText())}
+	ws := File{Name: "WORKSPACE", Text: []byte(p.workspaceText(strict))}
 	build := File{Name: "BUILD", Text: []byte(p.buildText(strict))}
 	ws.Exists = firstExisting(p.Dir, "WORKSPACE", "WORKSPACE.bazel", "MODULE.bazel")
 	build.Exists = firstExisting(p.Dir, "BUILD.bazel", "BUILD")
@@ -130,7 +131,7 @@ func (f *File) Write(dir string) error {
 	return nil
 }
 
-func (p *Project) workspaceText() string {
+func (p *Project) workspaceText(strict bool) string {
 	var b strings.Builder
 	b.WriteString(`# What this workspace takes from outside. ` + "`gorules help cargo_vendor`" + ` explains a rule.
 load("@gorules//cargo:repositories.bzl", "cargo_vendor", "cc_toolchain", "rust_toolchain")
@@ -152,7 +153,7 @@ cargo_vendor(
     lockfile = "//:Cargo.lock",
 )
 `)
-	if len(p.Sys) > 0 {
+	if strict && len(p.Sys) > 0 {
 		b.WriteString("\n# Crates that may look for a program or library of the host. Load the rule, take the line in,\n" +
 			"# and name it in `tools` or `libs` of :deps, if the build says that one is missing:\n")
 		for _, s := range p.Sys {
@@ -174,7 +175,14 @@ load("@gorules//cargo:defs.bzl", "cargo_clippy", "cargo_coverage", "cargo_deps",
 # Third-party crates, each compiled once for all targets below.
 cargo_deps(
     name = "deps",
-    vendor = "@crates",
+`)
+	if !strict {
+		b.WriteString(`    # Build scripts, links and tests may look at this machine's programs and libraries; what they
+    # read is their input. strict: without this line, each is declared in WORKSPACE.
+    host = "observed",
+`)
+	}
+	b.WriteString(`    vendor = "@crates",
 )
 
 # Libraries and binaries of the workspace; reaches no lint, test or floor.
