@@ -54,7 +54,6 @@ def script_env(node, pkg, options):
         "HOST": options.host,
         "NUM_JOBS": _NUM_JOBS,
         "OPT_LEVEL": profile["opt_level"],
-        "PATH": "/rust/bin:/usr/bin:/bin",
         "PROFILE": "debug" if options.profile in ["dev", "test"] else "release",
         "RUSTC": "/rust/bin/rustc",
         "RUSTDOC": "/rust/bin/rustdoc",

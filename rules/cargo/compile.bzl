@@ -6,6 +6,8 @@ A `world` is what every action of one workspace needs:
     prefix       the same relative to the repository
     rust, cc     RustToolchainInfo, CcToolchainInfo
     crates       vendored trees by folder name
+    vendor       all of them as one directory, for actions that run cargo
+    config       cargo's configuration that says so, where cargo looks for it
     folders      folders, relative to the repository, that hold a Cargo.toml
     srcs         Files that members are compiled with besides their packages
     host         host folders as a scope, where the cargo_deps says so
@@ -49,8 +51,8 @@ def unit_title(unit):
     return "%s v%s%s" % (unit.package, unit.version, what)
 
 def rustc_tools(world):
-    """Files that every rustc needs to run."""
-    return world.rust.rustc + world.rust.runtime
+    """Files that every rustc needs to run, and the cargo that macros run."""
+    return world.rust.rustc + world.rust.cargo + world.rust.runtime
 
 def declare_units(actions, world, plan, compiled, ids, show):
     """Declares the actions of units and of what they need.
@@ -224,7 +226,7 @@ def _declare_run(actions, world, plan, compiled, unit):
     extra_libs = world.crate_libs.get(unit.package, [])
     sources = package_sources(actions, world, pkg)
     inputs = depset(
-        sources.inputs + rustc_tools(world) + world.cc.files + world.default_tools +
+        sources.inputs + sources.config + rustc_tools(world) + world.cc.files + world.default_tools +
         world.tools + world.libs + extra_tools + extra_libs +
         [compiled[unit.compile].files["bin"]] +
         [compiled[d].out_dir for d in _all_parents(plan, parents)],
@@ -232,7 +234,7 @@ def _declare_run(actions, world, plan, compiled, unit):
     job = struct(
         unit = unit,
         inputs = inputs,
-        scope = sources.scope + world.host,
+        scope = sources.scope + sources.cargo + world.host,
         program = compiled[unit.compile].files["bin"].path,
         links = [plan.packages[plan.units[d].pkg]["links"] for d in parents],
         waits = [compiled[d].printed for d in parents],

@@ -55,6 +55,8 @@ def make_world(ctx):
         rust = ctx.attr.rust[RustToolchainInfo] if ctx.attr.rust else vendor.rust,
         cc = ctx.attr.cc[CcToolchainInfo] if ctx.attr.cc else vendor.cc,
         crates = vendor.crates,
+        vendor = vendor.all,
+        config = ctx.actions.place(vendor.config, "/.cargo/config.toml"),
         host = [ctx.actions.host_tree(_HOST)] if ctx.attr.host == "observed" else [],
         default_tools = [ctx.host_tools] if ctx.host_tools else [],
         tools = _files(ctx.attr.tools),

@@ -35,6 +35,7 @@ CargoVendorInfo = provider(
     doc = "The third-party packages of a Cargo.lock.",
     fields = {
         "crates": "dict from folder name below /vendor, such as \"serde-1.0.1\", to its tree",
+        "all": "one directory with all of them, as a scope of actions that run cargo",
         "config": "the File with cargo's [source] table for them",
         "rust": "the RustToolchainInfo that goes with the workspace",
         "cc": "the CcToolchainInfo that goes with the workspace",

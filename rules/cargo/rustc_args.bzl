@@ -213,7 +213,7 @@ def rustc_argv(node, pkg, id, externs, options, lints, harness, primary):
 
 def base_env(options):
     """Variables of every process that stands for one that cargo starts."""
-    env = {"CARGO": "/rust/bin/cargo", "PATH": "/usr/bin:/bin"}
+    env = {"CARGO": "/rust/bin/cargo", "PATH": "/rust/bin:/usr/bin:/bin"}
     env.update(options.config_env)
     return env
 

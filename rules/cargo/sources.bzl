@@ -39,13 +39,14 @@ def package_sources(actions, world, pkg):
       pkg: from `cargo metadata`.
 
     Returns:
-      struct(inputs = Files that count whole, scope = Files to look into).
+      struct(inputs = Files that count whole, scope = directories to look into,
+      config, cargo = the same for an action that may run cargo on the workspace).
     """
     vendored = vendored_sources(world, pkg)
     if vendored:
-        return struct(inputs = vendored, scope = [])
+        return struct(inputs = vendored, scope = [], config = [], cargo = [])
     _folder(pkg)
-    return struct(inputs = world.srcs, scope = workspace_scope(actions))
+    return struct(inputs = world.srcs, scope = workspace_scope(actions), config = [world.config], cargo = [world.vendor])
 
 def workspace_scope(actions):
     """The whole repository as a clean checkout has it, and with what .gitignore leaves."""

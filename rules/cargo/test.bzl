@@ -103,12 +103,10 @@ def test_job(actions, value, compiled, id, settings):
     pkg = value.units.packages[unit.pkg]
     program = actions.place(compiled[id].files["bin"], "%s/deps/%s" % (PROFILE_DIR, unit.files["bin"]))
     sources = package_sources(actions, world, pkg)
-    inputs = [program] + sources.inputs + world.rust.runtime + world.default_tools + world.libs + settings.files
+    inputs = [program] + sources.inputs + sources.config + rustc_tools(world) + world.cc.files + world.default_tools + world.libs + settings.files
     for p in unit.programs:
         bin = value.units.units[p]
         inputs.append(actions.place(compiled[p].files["bin"], program_path(bin.target["name"])))
-    if unit.kind == "proc-macro" or "dylib" in unit.target["crate_types"]:
-        inputs += world.rust.rustc  # linked to the shared standard library
     scripts = _run_scripts(unit)
     inputs += [compiled[s].out_dir for s in scripts]
 
@@ -125,7 +123,7 @@ def test_job(actions, value, compiled, id, settings):
         unit = unit,
         title = _title(unit, pkg),
         inputs = depset(inputs),
-        scope = sources.scope + world.host,
+        scope = sources.scope + sources.cargo + world.host,
         executable = program.path,
         env = env,
         scripts = scripts,
@@ -141,14 +139,14 @@ def doctest_job(actions, value, compiled, id, settings):
     pkg = value.units.packages[unit.pkg]
     scripts = _run_scripts(unit)
     sources = package_sources(actions, world, pkg)
-    inputs = sources.inputs + rustc_tools(world) + world.rust.rustdoc + world.cc.files + world.libs + settings.files
+    inputs = sources.inputs + sources.config + rustc_tools(world) + world.rust.rustdoc + world.cc.files + world.libs + settings.files
     inputs += [compiled[s].out_dir for s in scripts]
     return struct(
         kind = "doctest",
         unit = unit,
         title = "Doc-tests " + unit.crate,
         inputs = depset(inputs, transitive = [object_inputs(compiled, unit)]),
-        scope = sources.scope + world.host,
+        scope = sources.scope + sources.cargo + world.host,
         executable = "/rust/bin/rustdoc",
         env = unit.env,
         scripts = scripts,
@@ -210,6 +208,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         "TEST_SIZE": settings.size,
         # Empty, and gone afterwards.
         "HOME": "/tmp/home",
+        "USER": "gorules",
         "TEST_SRCDIR": "/w",
         "TEST_TARGET": label_text(settings.label),
         "TEST_TIMEOUT": str(options.timeout or settings.timeout),
@@ -235,7 +234,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
 
         # The search path of libraries is longer than what is there.
         "ENOENT /rust": "",
-        "ENOENT /rust/bin": who + " looked for {rest} of the Rust toolchain, which tests do not see",
+        "ENOENT /rust/bin": who + " looked for {rest} of the Rust toolchain, of which tests see rustc and cargo",
         "ENOENT /unit": "",
         "ENETUNREACH": unit_title(unit) + " wanted to connect to {address}: tests have a loopback and no other network",
     }

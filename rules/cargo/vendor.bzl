@@ -10,6 +10,7 @@ def _impl(ctx):
         DefaultInfo(files = depset()),
         CargoVendorInfo(
             crates = crates,
+            all = ctx.actions.source_dir("", at = "/vendor"),
             config = ctx.file.config,
             rust = ctx.attr.rust[RustToolchainInfo],
             cc = ctx.attr.cc[CcToolchainInfo],

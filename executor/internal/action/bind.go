@@ -18,7 +18,7 @@ import (
 // world names what every action sees without asking: the fixed /etc files, the
 // user and host name, /proc and /dev, and how outputs are normalised. Changing
 // any of it means changing this text, which is part of every key.
-const world = "gorules world 3"
+const world = "gorules world 4"
 
 // DefaultTimeout bounds an action that names no timeout of its own.
 const DefaultTimeout = 3600e9

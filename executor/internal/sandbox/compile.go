@@ -41,8 +41,32 @@ var fixedFiles = []File{
 		"nobody:x:65534:65534:nobody:/:/bin/sh\n")},
 	{Path: "/etc/group", Data: []byte("root:x:0:\n" + UserName + ":x:" + strconv.Itoa(GID) + ":\nnogroup:x:65534:\n")},
 	{Path: "/etc/hosts", Data: []byte("127.0.0.1 localhost " + HostName + "\n::1 localhost\n")},
+	{Path: "/etc/hostname", Data: []byte(HostName + "\n")},
+	{Path: "/etc/os-release", Data: []byte("NAME=gorules\nID=gorules\nPRETTY_NAME=gorules\n")},
+	{Path: "/etc/resolv.conf", Data: []byte("# There is no name server.\n")},
+	{Path: "/etc/localtime", Data: []byte(utc)},
+	{Path: "/etc/services", Data: []byte(services)},
+	{Path: "/etc/protocols", Data: []byte("ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6-icmp 58 IPv6-ICMP\n")},
+	{Path: "/etc/mime.types", Data: []byte(mimeTypes)},
 	{Path: "/etc/nsswitch.conf", Data: []byte("passwd: files\ngroup: files\nhosts: files\n")},
 }
+
+// utc is a time zone file (RFC 9636) for UTC.
+const utc = "TZif2" + zeros15 + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x04" + "\x00\x00\x00\x00\x00\x00UTC\x00" +
+	"TZif2" + zeros15 + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x04" + "\x00\x00\x00\x00\x00\x00UTC\x00" +
+	"\nUTC0\n"
+
+const zeros15 = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
+const services = "echo 7/tcp\necho 7/udp\ndiscard 9/tcp\ndiscard 9/udp\nftp 21/tcp\nssh 22/tcp\ntelnet 23/tcp\nsmtp 25/tcp\ntime 37/tcp\n" +
+	"domain 53/tcp\ndomain 53/udp\ntftp 69/udp\nhttp 80/tcp www\nkerberos 88/tcp\nkerberos 88/udp\npop3 110/tcp\nntp 123/udp\nimap2 143/tcp imap\n" +
+	"snmp 161/udp\nldap 389/tcp\nhttps 443/tcp\nhttps 443/udp\nsubmission 587/tcp\nldaps 636/tcp\nimaps 993/tcp\npop3s 995/tcp\n" +
+	"mysql 3306/tcp\npostgresql 5432/tcp\namqp 5672/tcp\nredis 6379/tcp\nhttp-alt 8080/tcp\n"
+
+const mimeTypes = "application/gzip gz\napplication/javascript js mjs\napplication/json json map\napplication/octet-stream bin\napplication/pdf pdf\n" +
+	"application/wasm wasm\napplication/xml xml xsl\napplication/zip zip\naudio/mpeg mp3\naudio/ogg oga ogg\nfont/woff woff\nfont/woff2 woff2\n" +
+	"image/gif gif\nimage/jpeg jpeg jpg\nimage/png png\nimage/svg+xml svg\nimage/webp webp\ntext/css css\ntext/csv csv\ntext/html html htm\n" +
+	"text/markdown md markdown\ntext/plain txt text log\nvideo/mp4 mp4\nvideo/webm webm\n"
 
 // output says how a standard stream reaches the process.
 type output struct {
@@ -149,7 +173,7 @@ func (c *compiler) root(pl *Process) error {
 		c.times = c.words(sec, nsec, sec, nsec)
 	}
 	dirs, files, links := slices.Clone(pl.Dirs), pl.allFiles(), pl.Symlinks
-	dirs = append(dirs, pl.dir(), pl.home())
+	dirs = append(dirs, pl.dir(), pl.home(), "/sys")
 	if pl.Perturbed {
 		slices.Reverse(dirs)
 		slices.Reverse(files)
