@@ -186,6 +186,9 @@ func (l *Local) once(ctx context.Context, b *action.Bound, h Hints, trace bool) 
 	}
 	if len(b.Scopes) > 0 {
 		res.Looks = looked(b, sr.Looks)
+		if err == nil {
+			err = l.torn(b, res.Looks)
+		}
 	}
 	announced, earlyErr := early.wait()
 	var step *sandbox.StepError

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/fsx"
 	"gorules/executor/internal/tree"
@@ -31,15 +32,18 @@ type mirror struct {
 
 	mu    sync.Mutex
 	shown digest.Digest
+	torn  map[string]bool // files that changed before they could be taken, below "/"
 }
 
-// show makes m hold t and returns its folder.
+// show makes m hold t and returns its folder. A file that changed since t was made
+// stands there without its content: whatever looked at that has no result (see torn).
 func (m *mirror) show(ctx context.Context, t *tree.Tree) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.shown == t.Digest() {
 		return m.dir, nil
 	}
+	m.torn = map[string]bool{}
 	was := m.recorded()
 	if was["."] == t.Digest().Hex() {
 		if info, err := os.Lstat(m.dir); err == nil && info.IsDir() {
@@ -57,6 +61,10 @@ func (m *mirror) show(ctx context.Context, t *tree.Tree) (string, error) {
 	if err := m.sync(ctx, t, ".", was); err != nil {
 		return "", err
 	}
+	m.shown = t.Digest()
+	if len(m.torn) > 0 {
+		return m.dir, nil // without a record, so that the next command looks again
+	}
 	var text strings.Builder
 	text.WriteString(m.boot + "\n")
 	record(&text, t, ".")
@@ -68,11 +76,7 @@ func (m *mirror) show(ctx context.Context, t *tree.Tree) (string, error) {
 	if err = errors.Join(err, tmp.Close()); err == nil {
 		err = f.Replace(tmp.Name(), m.dir+".shown")
 	}
-	if err != nil {
-		return "", err
-	}
-	m.shown = t.Digest()
-	return m.dir, nil
+	return m.dir, err
 }
 
 // record writes a line for each folder of t: its digest and its path, quoted.
@@ -165,12 +169,33 @@ func (m *mirror) sync(ctx context.Context, t *tree.Tree, p string, was map[strin
 			if err == nil {
 				err = m.blobs.link(ctx, e, at)
 			}
+			if errors.Is(err, cas.ErrCorrupt) || errors.Is(err, cas.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+				m.torn[strings.TrimPrefix(p+"/"+e.Name, ".")] = true
+				err = m.empty(at)
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return f.Times(dir, fsx.Stamp)
+}
+
+// empty makes an empty file.
+func (m *mirror) empty(p string) error {
+	f, err := os.OpenFile(p, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), m.blobs.fs.Times(p, fsx.Stamp))
+}
+
+// isTorn reports whether the file at p, below the scope's "/", is not what the tree
+// says.
+func (m *mirror) isTorn(p string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.torn[p]
 }
 
 func kindOf(e tree.Entry) fs.FileMode {

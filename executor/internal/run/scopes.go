@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/sandbox"
@@ -132,4 +133,25 @@ func (l *Local) mirrored(ctx context.Context, sc *action.BoundScope) (string, er
 		return "", err
 	}
 	return m.show(ctx, sc.Tree)
+}
+
+// torn names a file of which b's process asked for more than the name, and that could
+// not be shown as the scope has it, since it changed meanwhile.
+func (l *Local) torn(b *action.Bound, looks action.Observation) error {
+	for i := range b.Scopes {
+		sc := &b.Scopes[i]
+		if sc.Source == nil || sc.View != nil || sc.Source.Immutable {
+			continue
+		}
+		m, err := l.mirrors.get(sc.Source.Key())
+		if err != nil {
+			return err
+		}
+		for _, look := range looks {
+			if sc.Holds(look.Path) && m.isTorn(strings.TrimPrefix(look.Path, sc.Path)) {
+				return fmt.Errorf("%s changed while the build was running; run the command again", strings.TrimPrefix(look.Path, action.Workspace+"/"))
+			}
+		}
+	}
+	return nil
 }

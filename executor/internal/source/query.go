@@ -16,6 +16,11 @@ import (
 	"gorules/executor/internal/tree"
 )
 
+// Unsettled stands for the content of a file in a quiet source that was being written
+// while it was read, a log say. Nothing has this content: who looks at the file cannot
+// be given it.
+var Unsettled = digest.Of([]byte("gorules: a file that was being written while it was read"))
+
 // found is one file that a query selects; rel is relative to the source's root.
 type found struct {
 	rel string
@@ -57,7 +62,12 @@ func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 	}
 	var b tree.Builder
 	for _, f := range w.files {
-		if err := s.addFound(&b, src, f); err != nil {
+		err := s.addFound(&b, src, f)
+		if src.Quiet && errors.Is(err, ErrChanged) {
+			err = b.AddFile(f.rel, Unsettled, false)
+		}
+		// What came or went since somebody looked is not there for this command.
+		if err != nil && !(src.Quiet && notExist(err)) {
 			return nil, err
 		}
 	}
