@@ -120,8 +120,8 @@ func temporaries(home string) []string {
 				return fs.SkipDir
 			}
 		}
-		if in == "external" && d.IsDir() || name == "repos" {
-			return fs.SkipDir // fetched content may have any name
+		if (in == "external" || in == "mirrors") && d.IsDir() || name == "repos" {
+			return fs.SkipDir // what was fetched, and the workspace's own files, may have any name
 		}
 		return nil
 	})

@@ -63,7 +63,7 @@ func Bind(s *Spec, r Resolver) (*Bound, error) {
 		return nil, err
 	}
 	for _, o := range s.Outputs {
-		out := BoundOutput{Path: Abs(o.Path), Dir: o.Dir, Link: o.Link, Optional: s.Optional[o]}
+		out := BoundOutput{Path: Abs(o.Path), Dir: o.Dir, Link: o.Link, Optional: s.Optional[o], Changes: o == s.Changes}
 		if s.Messages != nil {
 			out.Early = s.Messages.Early[o]
 		}
@@ -206,6 +206,11 @@ func (b *Bound) platform(s *Spec) *remote.Platform {
 		}
 		slices.Sort(at)
 		props["gorules-scope"] = fmt.Sprintf("%q", at)
+	}
+	for _, o := range b.Outputs {
+		if o.Changes {
+			props["gorules-changes"] = o.Path
+		}
 	}
 	if b.Observed != "" {
 		props["gorules-observed"] = b.Observed

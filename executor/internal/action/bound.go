@@ -46,6 +46,7 @@ type BoundOutput struct {
 	Dir      bool
 	Link     bool
 	Optional bool
+	Changes  bool // it is what was written in the first scope, not what is at Path
 
 	// Early is the line that announces the output; see Messages.
 	Early map[string]string

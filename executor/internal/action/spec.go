@@ -26,6 +26,9 @@ type Spec struct {
 	// Scopes are trees into which the process may look; what it looked at is an input.
 	Scopes  []Input
 	Outputs []*Artifact // each needed for success unless Optional
+	// Changes, where not nil, is one of Outputs, a directory that gets what the process
+	// changed or added in its first scope, which it may write to.
+	Changes *Artifact
 
 	// Optional outputs may be missing after a success.
 	Optional map[*Artifact]bool

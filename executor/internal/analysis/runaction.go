@@ -21,7 +21,7 @@ type runArgs struct {
 	outputs, inputs, tools, arguments, mnemonic, progress, env, requirements starlark.Value
 	unused, manifests, execGroup, shadowed, resources, toolchain             starlark.Value
 	stdout, stderr, exitCode, optional, workdir, writable, network           starlark.Value
-	messages, explain, scope                                                 starlark.Value
+	messages, explain, scope, changes                                        starlark.Value
 	timeout                                                                  starlark.Value
 	shellEnv, test, show                                                     bool
 }
@@ -34,7 +34,7 @@ func (r *runArgs) pairs() []any {
 		"toolchain?", &r.toolchain, "unused_inputs_list?", &r.unused,
 		"stdout?", &r.stdout, "stderr?", &r.stderr, "exit_code?", &r.exitCode, "optional_outputs?", &r.optional, "workdir?", &r.workdir,
 		"writable?", &r.writable, "network?", &r.network, "timeout?", &r.timeout, "test?", &r.test, "show?", &r.show,
-		"messages?", &r.messages, "explain?", &r.explain, "scope?", &r.scope,
+		"messages?", &r.messages, "explain?", &r.explain, "scope?", &r.scope, "changes?", &r.changes,
 	}
 }
 
@@ -154,6 +154,18 @@ func (x *actions) fillRun(spec *action.Spec, r *runArgs, in *inputSet, base bool
 		}
 	}
 	all := append(outputs, optional...)
+	if isSet(r.changes) {
+		f, ok := r.changes.(*bzl.File)
+		if !ok || !f.Artifact.Dir {
+			return fmt.Errorf("changes: expected a directory of declare_directory, got %s", r.changes)
+		}
+		if len(spec.Scopes) == 0 || spec.Scopes[0].Artifact.Source != nil && spec.Scopes[0].Artifact.Source.Host != nil {
+			return fmt.Errorf("changes: the action needs a scope, the first of which is what it may change")
+		}
+		spec.Changes = f.Artifact
+		spec.Writable = append(slices.Clip(spec.Writable), action.Abs(spec.Scopes[0].Path))
+		all = append(slices.Clip(all), f)
+	}
 	for _, s := range []struct {
 		name string
 		v    starlark.Value

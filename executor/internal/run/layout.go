@@ -40,6 +40,7 @@ type layout struct {
 	places    map[string]string // output parent -> directory of the disk
 	seen      map[string]bool   // of writable: those at which there are inputs
 	scopes    []action.BoundScope
+	upper     string // where what is written in the first scope is kept; "" if it is not
 }
 
 // place says where a directory of the input root is being put together: at a
@@ -158,17 +159,22 @@ func (l *layout) find(p string) (dir, rel string, ok bool) {
 	}
 }
 
+// fresh is the directory of the disk that this action may fill.
+func (l *layout) fresh() (string, error) {
+	var err error
+	if l.taken == "" {
+		l.taken, err = l.local.scratch.get()
+	}
+	return l.taken, err
+}
+
 // output mounts a fresh directory for outputs at p.
 func (l *layout) output(p string) (string, error) {
-	if l.taken == "" {
-		d, err := l.local.scratch.get()
-		if err != nil {
-			return "", err
-		}
-		l.taken = d
+	d, err := l.fresh()
+	if err != nil {
+		return "", err
 	}
-	d := l.taken
-	if len(l.outParent) > 1 {
+	if len(l.outParent) > 1 || l.upper != "" {
 		d += "/" + strconv.Itoa(len(l.places))
 		if err := l.local.fs.Mkdir(d, 0o755); err != nil {
 			return "", err

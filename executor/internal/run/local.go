@@ -204,6 +204,11 @@ func (l *Local) once(ctx context.Context, b *action.Bound, h Hints, trace bool) 
 	if trace {
 		return res, nil
 	}
+	if lay.upper != "" {
+		if err := lay.changed(b); err != nil {
+			return Result{}, err
+		}
+	}
 	return res, l.finish(ctx, b, &res, lay.find, announced)
 }
 

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"gorules/executor/internal/action"
+	"gorules/executor/internal/digest"
 	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/tree"
+	"gorules/executor/regular"
 )
 
 // What an action may look into stands below what it declares: a mirror of the
@@ -41,9 +45,92 @@ func (l *layout) showScopes(b *action.Bound) error {
 				m.Kind, m.Root = sandbox.Overlay, ""
 			}
 		}
+		if i == 0 && slices.ContainsFunc(b.Outputs, func(o action.BoundOutput) bool { return o.Changes }) {
+			if m.Upper, err = l.fresh(); err != nil {
+				return err
+			}
+			m.Upper += "/changes"
+			l.upper = m.Upper + "/upper"
+			for _, d := range []string{l.upper, m.Upper + "/work"} {
+				if err := l.local.fs.MkdirAll(d, 0o755); err != nil {
+					return err
+				}
+			}
+		}
 		l.mounts = append(l.mounts, m)
 	}
 	return nil
+}
+
+// changed puts what the process wrote in its first scope, and that is not as the scope
+// has it, into the output of b for that. What it removed is there again for others.
+func (l *layout) changed(b *action.Bound) error {
+	for _, o := range b.Outputs {
+		if !o.Changes {
+			continue
+		}
+		dir, rel, _ := l.find(o.Path)
+		return l.takeChanges(&b.Scopes[0], l.upper, path.Join(dir, rel), b.Scopes[0].Path)
+	}
+	return nil
+}
+
+// takeChanges moves the files of from, which stand at the place at of the root, to the
+// folder to, which may be missing.
+func (l *layout) takeChanges(sc *action.BoundScope, from, to, at string) error {
+	es, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		p, q, place := from+"/"+e.Name(), to+"/"+e.Name(), path.Join(at, e.Name())
+		switch {
+		case e.IsDir():
+			if err := l.takeChanges(sc, p, q, place); err != nil {
+				return err
+			}
+		case e.Type().IsRegular(), e.Type()&fs.ModeSymlink != 0:
+			same, err := l.asBefore(sc, p, place, e.Type())
+			if err != nil {
+				return err
+			}
+			if same {
+				continue
+			}
+			if err := l.local.fs.MkdirAll(to, 0o755); err != nil {
+				return err
+			}
+			if err := l.local.fs.Rename(p, q); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// asBefore reports whether what was written at p is what the scope has there: a copy
+// that was made to change a time, say.
+func (l *layout) asBefore(sc *action.BoundScope, p, at string, kind fs.FileMode) (bool, error) {
+	e, ok, err := sc.Entry(at, true)
+	if err != nil || !ok {
+		return false, err
+	}
+	if kind != 0 {
+		text, err := os.Readlink(p)
+		return e.Kind == tree.Link && text == e.Target, err
+	}
+	f, err := regular.Open(p)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || e.Kind != tree.File || info.Size() != e.File.Size || e.Executable != (info.Mode()&0o100 != 0) {
+		return false, err
+	}
+	h := digest.NewHasher()
+	_, err = io.Copy(h, f)
+	return h.Digest() == e.File, err
 }
 
 // showHost mounts the host's folders. A link among them is a link.

@@ -527,12 +527,21 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 		c.step("mount overlay's lower directory", m.Source)
 		c.call(unix.SYS_MOVE_MOUNT, noReg, regOf(regTree), c.str(""), imm(unix.AT_FDCWD), c.str(lowDir), imm(unix.MOVE_MOUNT_F_EMPTY_PATH))
 		c.close(regTree)
-		c.step("create in tmpfs", "overlay")
-		c.call(unix.SYS_MKDIRAT, noReg, imm(unix.AT_FDCWD), c.str(scratchDir+"/u"+n), imm(0o755))
-		c.call(unix.SYS_MKDIRAT, noReg, imm(unix.AT_FDCWD), c.str(scratchDir+"/w"+n), imm(0o755))
+		upper, work := scratchDir+"/u"+n, scratchDir+"/w"+n
+		if m.Upper != "" {
+			upper, work = "upper", "work"
+			c.step("open", m.Upper)
+			c.openIn(regTmp, regHost, m.Upper, unix.O_PATH|unix.O_DIRECTORY, 0)
+			c.call(unix.SYS_FCHDIR, noReg, regOf(regTmp)) // a path could hold what separates options
+			c.close(regTmp)
+		} else {
+			c.step("create in tmpfs", "overlay")
+			c.call(unix.SYS_MKDIRAT, noReg, imm(unix.AT_FDCWD), c.str(upper), imm(0o755))
+			c.call(unix.SYS_MKDIRAT, noReg, imm(unix.AT_FDCWD), c.str(work), imm(0o755))
+		}
 		c.step("mount overlay", m.Target)
 		c.mount("overlay", ovlDir, "overlay", unix.MS_NOSUID|unix.MS_NODEV,
-			fmt.Sprintf("lowerdir=%s,upperdir=%s/u%s,workdir=%s/w%s,userxattr", lowDir, scratchDir, n, scratchDir, n))
+			fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", lowDir, upper, work))
 		c.attach(m.Target, ovlDir)
 		if m.Kind == Overlay {
 			c.write = append(c.write, writable{path: m.Target})

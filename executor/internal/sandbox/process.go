@@ -117,6 +117,7 @@ type Mount struct {
 	Source string    // absolute host path of a file or directory; empty for Tmpfs and Memory
 	Kind   MountKind // how
 	Root   string    // for Apart: a folder that Source lies below, the same for many
+	Upper  string    // for Overlay: a host folder whose empty folders "upper" and "work" take what is written
 }
 
 // File is a file created in the root, read-only for the action unless it
