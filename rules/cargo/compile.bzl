@@ -26,6 +26,7 @@ A `world` is what every action of one workspace needs:
     objects   depset: what linking against it reads
     out_dir   of a run: the directory it wrote
     printed   of a run: the Planned whose value is parse_directives of its output
+    changes   of a run: what it wrote among the sources, as Files at their places
 """
 
 load(":build_script.bzl", "dep_env", "directive_args", "directive_env", "parse_directives", "script_out_dir")
@@ -110,7 +111,7 @@ def _outputs(compiled, unit, files):
     if "so" in files and unit.kind == "proc-macro":
         # A user loads the macro; what it was made of is inside.
         only = depset([files["so"]])
-        return struct(files = files, metadata = only, objects = only, out_dir = None, printed = None)
+        return struct(files = files, metadata = only, objects = only, out_dir = None, printed = None, changes = [])
     meta = [files[k] for k in ["rmeta"] if k in files] or [files[k] for k in ["rlib", "so"] if k in files]
     objects = [files[k] for k in ["rlib", "so"] if k in files]
     return struct(
@@ -119,6 +120,7 @@ def _outputs(compiled, unit, files):
         objects = depset(objects, transitive = [compiled[d].objects for d in unit.deps]),
         out_dir = None,
         printed = None,
+        changes = [],
     )
 
 def _declare_outputs(actions, unit):
@@ -165,6 +167,7 @@ def compile_job(actions, world, plan, compiled, unit, show):
     direct = sources.inputs + rustc_tools(world)
     if unit.script and unit.kind != "custom-build":
         direct.append(compiled[unit.script].out_dir)
+        direct += compiled[unit.script].changes
     if unit.links:
         direct += world.cc.files + world.libs
         for files in world.crate_libs.values():
@@ -222,6 +225,7 @@ def _declare_run(actions, world, plan, compiled, unit):
     name = "units/%s-%s" % (unit.package, unit.id)
     out_dir = actions.declare_directory(name + "/out", at = script_out_dir(unit))
     stdout = actions.declare_file(name + "/output")
+    changes = actions.declare_directory(name + "/changes", at = "/changes/%s" % unit.id) if is_path_package(pkg) else None
     extra_tools = world.crate_tools.get(unit.package, [])
     extra_libs = world.crate_libs.get(unit.package, [])
     sources = package_sources(actions, world, pkg)
@@ -244,20 +248,27 @@ def _declare_run(actions, world, plan, compiled, unit):
         actions.plan(
             waits = job.waits,
             expects = job.inputs,
-            outputs = [out_dir, stdout],
-            data = struct(job = job, out_dir = out_dir, stdout = stdout),
+            outputs = [out_dir, stdout] + ([changes] if changes else []),
+            data = struct(job = job, out_dir = out_dir, stdout = stdout, changes = changes),
             implementation = _run_after_scripts,
             mnemonic = "CargoPlan",
         )
     else:
-        _run_script(actions, job, out_dir, stdout, {})
+        _run_script(actions, job, out_dir, stdout, changes, {})
     printed = actions.plan(
-        inputs = [stdout],
-        data = struct(stdout = stdout, unit = unit),
+        inputs = [stdout] + ([changes] if changes else []),
+        data = struct(stdout = stdout, changes = changes, unit = unit),
         implementation = _read_directives,
         mnemonic = "CargoPlan",
     )
-    return struct(files = {}, metadata = depset(), objects = depset(), out_dir = out_dir, printed = printed)
+    return struct(
+        files = {},
+        metadata = depset(),
+        objects = depset(),
+        out_dir = out_dir,
+        printed = printed,
+        changes = [actions.place(changes, "/w")] if changes else [],
+    )
 
 def _all_parents(plan, parents):
     """Runs whose output directories a script may be pointed into."""
@@ -280,9 +291,9 @@ def _run_after_scripts(plan_ctx):
     env = {}
     for links, planned in zip(job.links, job.waits):
         env.update(dep_env(links, plan_ctx.value(planned).metadata))
-    _run_script(plan_ctx.actions, job, data.out_dir, data.stdout, env)
+    _run_script(plan_ctx.actions, job, data.out_dir, data.stdout, data.changes, env)
 
-def _run_script(actions, job, out_dir, stdout, dep_vars):
+def _run_script(actions, job, out_dir, stdout, changes, dep_vars):
     unit = job.unit
     actions.run(
         executable = job.program,
@@ -291,6 +302,7 @@ def _run_script(actions, job, out_dir, stdout, dep_vars):
         inputs = job.inputs,
         scope = job.scope,
         outputs = [out_dir],
+        changes = changes,
         stdout = stdout,
         mnemonic = "CargoBuildScriptRun",
         progress_message = "Running the build script of %s v%s" % (unit.package, unit.version),
@@ -316,6 +328,10 @@ def _read_directives(plan_ctx):
     printed = parse_directives(plan_ctx.text(data.stdout), script_out_dir(unit), who)
     if printed.errors:
         fail("the build script of %s gave up:\n  %s" % (who, "\n  ".join(printed.errors)))
+    wrote = plan_ctx.files(data.changes) if data.changes else []
+    if wrote:
+        plan_ctx.show("note: the build script of %s wrote %s among the sources: what is compiled after it sees that, and the checkout stays as it is" %
+                      (who, ", ".join(wrote[:3]) + (" and %d more" % (len(wrote) - 3) if len(wrote) > 3 else "")))
     if unit.member:
         for w in printed.warnings:
             plan_ctx.show("warning: %s@%s: %s" % (unit.package, unit.version, w))

@@ -109,6 +109,8 @@ def test_job(actions, value, compiled, id, settings):
         inputs.append(actions.place(compiled[p].files["bin"], program_path(bin.target["name"])))
     scripts = _run_scripts(unit)
     inputs += [compiled[s].out_dir for s in scripts]
+    if unit.script:
+        inputs += compiled[unit.script].changes
 
     # Where insta and expect-test take file!() from; without them they run
     # cargo, or look upwards for the workspace's Cargo.toml.
@@ -141,6 +143,8 @@ def doctest_job(actions, value, compiled, id, settings):
     sources = package_sources(actions, world, pkg)
     inputs = sources.inputs + sources.config + rustc_tools(world) + world.rust.rustdoc + world.cc.files + world.libs + settings.files
     inputs += [compiled[s].out_dir for s in scripts]
+    if unit.script:
+        inputs += compiled[unit.script].changes
     return struct(
         kind = "doctest",
         unit = unit,

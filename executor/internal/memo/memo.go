@@ -90,6 +90,21 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 		err = context.Cause(ctx)
 	}
 
+	if last := c.leave(key, e, from, err != nil); last {
+		// Nothing is left half done when the one who gave up goes on, to end the
+		// process perhaps.
+		e.cancel()
+		<-e.done
+	}
+	if err != nil {
+		return zero, err
+	}
+	return e.value, e.err
+}
+
+// leave takes off one who waited for e. last says that it gave up as the last one, and
+// e is forgotten: its outcome stays if it finished meanwhile.
+func (c *Cache[K, V]) leave(key K, e *entry[V], from *node, gaveUp bool) (last bool) {
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
 	if from != nil {
@@ -98,18 +113,16 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 		}
 	}
 	e.users--
-	if err == nil {
-		return e.value, e.err
+	if !gaveUp || e.users > 0 {
+		return false
 	}
 	select {
-	case <-e.done: // it finished while we gave up; its outcome stays
+	case <-e.done:
+		return false
 	default:
-		if e.users == 0 {
-			c.forget(key, e)
-			e.cancel()
-		}
 	}
-	return zero, err
+	c.forget(key, e)
+	return true
 }
 
 // nodeContext is the context of a computation. It remembers the values that were

@@ -82,19 +82,16 @@ func (m *Trees) Materialise(ctx context.Context, t *tree.Tree) (string, error) {
 		return p.(string), nil
 	}
 	for {
-		ch := m.flights.DoChan(d.String(), func() (any, error) { return m.make(ctx, t) })
-		select {
-		case r := <-ch:
-			if r.Err == nil {
-				return r.Val.(string), nil
-			}
-			if r.Shared && ctx.Err() == nil && (errors.Is(r.Err, context.Canceled) || errors.Is(r.Err, context.DeadlineExceeded)) {
-				continue // another caller's ctx ended the shared work
-			}
-			return "", fmt.Errorf("materialising a tree: %w", r.Err)
-		case <-ctx.Done():
-			return "", fmt.Errorf("materialising a tree: %w", context.Cause(ctx))
+		// It ends with the one who began it, and leaves nothing half made: so its end is
+		// waited for, whoever gives up.
+		v, err, shared := m.flights.Do(d.String(), func() (any, error) { return m.make(ctx, t) })
+		if err == nil {
+			return v.(string), nil
 		}
+		if shared && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+			continue // another caller's ctx ended the shared work
+		}
+		return "", fmt.Errorf("materialising a tree: %w", err)
 	}
 }
 

@@ -48,7 +48,7 @@ var fixedFiles = []File{
 	{Path: "/etc/services", Data: []byte(services)},
 	{Path: "/etc/protocols", Data: []byte("ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6-icmp 58 IPv6-ICMP\n")},
 	{Path: "/etc/mime.types", Data: []byte(mimeTypes)},
-	{Path: "/etc/nsswitch.conf", Data: []byte("passwd: files\ngroup: files\nhosts: files\n")},
+	{Path: "/etc/nsswitch.conf", Data: []byte("passwd: files\ngroup: files\nhosts: files dns\n")},
 }
 
 // utc is a time zone file (RFC 9636) for UTC.
