@@ -15,7 +15,7 @@ load(":plan.bzl", "plan_units")
 load(":providers.bzl", "CargoPackageInfo", "CoverageInfo", "HostFilesInfo")
 load(":sources.bzl", "workspace_scope")
 load(":structs.bzl", "extended")
-load(":test.bzl", "declare_test", "doctest_job", "test_job", "test_roots", "test_timeout")
+load(":test.bzl", "built_tree", "declare_test", "doctest_job", "test_job", "test_roots", "test_timeout")
 load(":verdict.bzl", "declare_verdict", "junit")
 
 _PROFILES = "/profiles"
@@ -119,7 +119,8 @@ def _plan_coverage(plan_ctx):
     base = base_units(value)
     declare_units(plan_ctx.actions, value.world, value.units, compiled, tests + base + docs, never_show)
 
-    jobs = [test_job(plan_ctx.actions, value, compiled, t, settings) for t in tests]
+    built = built_tree(plan_ctx.actions, value, compiled, settings)
+    jobs = [test_job(plan_ctx.actions, value, compiled, t, settings, built) for t in tests]
     jobs += [doctest_job(plan_ctx.actions, value, compiled, d, settings) for d in docs]
     waits = {}
     for job in jobs:

@@ -122,7 +122,7 @@ def _plan_deps(plan_ctx):
     data = plan_ctx.data
     calls = data.asked.calls
     metadata = read_call(plan_ctx, calls["metadata"])
-    manifests = read_manifests(plan_ctx.text(data.asked.manifests))
+    manifests = read_manifests(plan_ctx.text(data.asked.manifests), manifests_of(metadata))
     config = read_call(plan_ctx, calls["config"])
     cfgs = plan_ctx.text(data.cfgs).strip().split("\n")
     world = extended(data.world, folders = manifest_folders(manifests))
@@ -162,6 +162,12 @@ def _plan_deps(plan_ctx):
         options = options,
         folders = world.folders,
     )
+
+def manifests_of(metadata):
+    """What is a manifest: of the packages and of the workspace. A file with such a name may be a test's fixture."""
+    paths = {p["manifest_path"]: True for p in metadata["packages"]}
+    paths[metadata["workspace_root"] + "/Cargo.toml"] = True
+    return paths
 
 def manifest_folders(manifests):
     """Folders of the repository, relative to it, that hold a Cargo.toml."""

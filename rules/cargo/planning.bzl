@@ -218,8 +218,12 @@ def explain_refusal(command, said):
         todo = "This is what `%s` says; the same command in the workspace's folder shows it too." % command
     return "cargo could not plan the workspace:\n%s\n%s" % ("\n".join(lines), todo)
 
-def read_manifests(text):
+def read_manifests(text, wanted):
     """Decodes what _PRINT_MANIFESTS printed.
+
+    Args:
+      text: that.
+      wanted: dict or list of the absolute paths that are manifests.
 
     Returns:
       dict from absolute path to decoded Cargo.toml.
@@ -227,5 +231,6 @@ def read_manifests(text):
     manifests = {}
     for part in ("\n" + text).split("\n" + _MANIFEST_MARK)[1:]:
         path, _, body = part.partition("\n")
-        manifests[path] = gorules.toml_decode(body)
+        if path in wanted:
+            manifests[path] = gorules.toml_decode(body)
     return manifests

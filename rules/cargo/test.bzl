@@ -78,7 +78,8 @@ def _plan_tests(plan_ctx):
             entries[compiled[id].files["bin"].basename] = compiled[id].files["bin"]
     plan_ctx.actions.tree(data.programs, entries)
 
-    jobs = [test_job(plan_ctx.actions, value, compiled, id, data.settings) for id in tests]
+    built = built_tree(plan_ctx.actions, value, compiled, data.settings)
+    jobs = [test_job(plan_ctx.actions, value, compiled, id, data.settings, built) for id in tests]
     jobs += [doctest_job(plan_ctx.actions, value, compiled, id, data.settings) for id in docs]
     waits = {}
     for job in jobs:
@@ -92,7 +93,30 @@ def _plan_tests(plan_ctx):
         mnemonic = "CargoPlan",
     )
 
-def test_job(actions, value, compiled, id, settings):
+def built_tree(actions, value, compiled, settings):
+    """A directory with what cargo leaves in target/debug for tests to find: programs, and libraries for other languages.
+
+    It is a scope: of these a test has as input what it looks at.
+    """
+    entries = {}
+    for id in value.units.roots["test"] + value.units.roots["build"]:
+        if id not in compiled:
+            continue
+        unit = value.units.units[id]
+        files = compiled[id].files
+        if unit.kind == "bin" and not unit.test and "bin" in files:
+            entries.setdefault(unit.target["name"], files["bin"])
+        if unit.kind in ["lib", "example"] and not unit.test:
+            for kind in ["cdylib", "so"]:
+                if kind in files:
+                    name = "lib%s.so" % unit.crate
+                    entries.setdefault(name, files[kind])
+                    entries.setdefault("deps/" + name, files[kind])
+    built = actions.declare_directory(settings.label.name + ".built", at = PROFILE_DIR)
+    actions.tree(built, entries)
+    return built
+
+def test_job(actions, value, compiled, id, settings, built):
     """What running one test program needs.
 
     Returns:
@@ -125,7 +149,7 @@ def test_job(actions, value, compiled, id, settings):
         unit = unit,
         title = _title(unit, pkg),
         inputs = depset(inputs),
-        scope = sources.scope + sources.cargo + world.host,
+        scope = sources.scope + sources.cargo + [built] + world.host,
         executable = program.path,
         env = env,
         scripts = scripts,
@@ -262,6 +286,7 @@ def declare_test(actions, job, printed, name, settings, options, more_env = {}, 
         stderr = result.stderr,
         exit_code = result.exit_code,
         network = "loopback",
+        terminals = True,
         timeout = options.timeout or settings.timeout,
         test = True,
         mnemonic = "TestRunner",

@@ -38,6 +38,7 @@ func Bind(s *Spec, r Resolver) (*Bound, error) {
 		Timeout:   s.Timeout,
 		Writable:  s.Writable,
 		Loopback:  s.Loopback,
+		Terminals: s.Terminals,
 		NoSandbox: s.NoSandbox,
 		AnyExit:   s.ExitCode != nil,
 		Spec:      s,
@@ -187,6 +188,9 @@ func (b *Bound) platform(s *Spec) *remote.Platform {
 	props := maps.Clone(s.Platform)
 	if props == nil {
 		props = map[string]string{}
+	}
+	if b.Terminals {
+		props["gorules-terminals"] = "yes"
 	}
 	if b.Loopback {
 		props["gorules-network"] = "loopback"

@@ -27,6 +27,7 @@ type Bound struct {
 
 	Writable  []string
 	Loopback  bool
+	Terminals bool
 	NoSandbox bool
 	AnyExit   bool // a non-zero exit is a result, not a failure
 

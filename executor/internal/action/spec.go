@@ -51,6 +51,8 @@ type Spec struct {
 	// Loopback gives the process a network of its own with the loopback up.
 	// Without it there is no network at all.
 	Loopback bool
+	// Terminals lets the process open pseudo terminals.
+	Terminals bool
 
 	// NoSandbox runs the process on the host as it is (tags = ["local"]); its
 	// result is never shared.

@@ -23,7 +23,7 @@ type runArgs struct {
 	stdout, stderr, exitCode, optional, workdir, writable, network           starlark.Value
 	messages, explain, scope, changes                                        starlark.Value
 	timeout                                                                  starlark.Value
-	shellEnv, test, show                                                     bool
+	shellEnv, test, show, terminals                                          bool
 }
 
 func (r *runArgs) pairs() []any {
@@ -34,7 +34,7 @@ func (r *runArgs) pairs() []any {
 		"toolchain?", &r.toolchain, "unused_inputs_list?", &r.unused,
 		"stdout?", &r.stdout, "stderr?", &r.stderr, "exit_code?", &r.exitCode, "optional_outputs?", &r.optional, "workdir?", &r.workdir,
 		"writable?", &r.writable, "network?", &r.network, "timeout?", &r.timeout, "test?", &r.test, "show?", &r.show,
-		"messages?", &r.messages, "explain?", &r.explain, "scope?", &r.scope, "changes?", &r.changes,
+		"messages?", &r.messages, "explain?", &r.explain, "scope?", &r.scope, "changes?", &r.changes, "terminals?", &r.terminals,
 	}
 }
 
@@ -267,7 +267,7 @@ func (x *actions) fillProcess(spec *action.Spec, r *runArgs) error {
 		}
 		spec.Timeout = time.Duration(seconds) * time.Second
 	}
-	spec.Test, spec.Show = r.test, r.show
+	spec.Test, spec.Show, spec.Terminals = r.test, r.show, r.terminals
 	if spec.Explain, err = stringDict("explain", r.explain); err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (a *Analyzer) TestAction(c *Configured) (*Test, error) {
 	dir := path.Join("bazel-out", "testlogs", packageDir(c.Label), c.Label.Name)
 	spec := &action.Spec{
 		Owner: c.Label, Position: c.Target.Position, Mnemonic: "TestRunner", Progress: "Testing " + c.Label.String(),
-		Test: true, Timeout: t.Timeout, Loopback: true, Optional: map[*action.Artifact]bool{},
+		Test: true, Timeout: t.Timeout, Loopback: true, Terminals: true, Optional: map[*action.Artifact]bool{},
 		NoSandbox: c.Attrs["local"] == starlark.True || contains(c.Target.Tags(), "local") || contains(c.Target.Tags(), "no-sandbox"),
 	}
 	if s, _ := bzl.Instance(c.Providers[bzl.ExecutionInfo]); s != nil {

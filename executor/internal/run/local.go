@@ -177,7 +177,7 @@ func (l *Local) once(ctx context.Context, b *action.Bound, h Hints, trace bool) 
 		Mounts: lay.mounts, Files: lay.files, Symlinks: lay.links, Dirs: lay.dirs, ModTime: fsx.Stamp,
 		Argv: b.Argv, Env: environ(b.Env), Dir: b.Workdir,
 		Stdout: out, Stderr: errs,
-		Loopback: b.Loopback, Scopes: observedAt(b), Timeout: timeout(b), Trace: trace, Perturbed: l.other, Start: h.Start,
+		Loopback: b.Loopback, Terminals: b.Terminals, Scopes: observedAt(b), Timeout: timeout(b), Trace: trace, Perturbed: l.other, Start: h.Start,
 	}
 	sr, err := l.sandbox.Run(ctx, plan)
 	res := Result{

@@ -106,6 +106,9 @@ func (pl *Process) allMounts() []Mount {
 			ms = append(ms, b)
 		}
 	}
+	if pl.Terminals {
+		ms = append(ms, Mount{Target: "/dev/pts", Kind: builtinPts})
+	}
 	slices.SortFunc(ms, func(a, b Mount) int { return strings.Compare(a.Target, b.Target) })
 	return ms
 }

@@ -33,6 +33,7 @@ const (
 	builtinProc MountKind = iota + 100
 	builtinDev
 	builtinTmp
+	builtinPts
 )
 
 var fixedFiles = []File{
@@ -500,6 +501,12 @@ func (c *compiler) mountOne(m Mount, isFile bool) {
 	case builtinDev:
 		c.attach(m.Target, devDir)
 		c.write = append(c.write, writable{path: m.Target, filesOnly: true})
+	case builtinPts:
+		p := scratchDir + "/pts"
+		c.step("mount devpts", "")
+		c.call(unix.SYS_MKDIRAT, noReg, imm(unix.AT_FDCWD), c.str(p), imm(0o755))
+		c.mount("devpts", p, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+		c.attach(m.Target, p)
 	case builtinTmp, Tmpfs, Memory:
 		mode := 0o755
 		if m.Kind == builtinTmp {

@@ -255,13 +255,16 @@ func buildDev() error {
 			return &StepError{Step: "bind device", Detail: "/dev/" + n, Errno: errnoOf(err)}
 		}
 	}
-	for _, l := range [][2]string{{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"}} {
+	for _, l := range [][2]string{{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+		{"ptmx", "pts/ptmx"}} {
 		if err := os.Symlink(l[1], devDir+"/"+l[0]); err != nil {
 			return err
 		}
 	}
-	if err := os.Mkdir(devDir+"/shm", 0o755); err != nil {
-		return err
+	for _, d := range []string{"/shm", "/pts"} {
+		if err := os.Mkdir(devDir+d, 0o755); err != nil {
+			return err
+		}
 	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC}
 	if err := unix.MountSetattr(unix.AT_FDCWD, devDir, unix.AT_RECURSIVE, &attr); err != nil {

@@ -60,6 +60,9 @@ type Process struct {
 	// Loopback gives the action a network of its own in which 127.0.0.1 and
 	// ::1 work. Otherwise no address is reachable at all. Costs about 0.5 ms.
 	Loopback bool
+	// Terminals gives the action a /dev/pts of its own, so that it can open pseudo
+	// terminals.
+	Terminals bool
 	// Timeout ends the action (SIGTERM, grace period, SIGKILL) when it has
 	// run that long; 0 means never.
 	Timeout time.Duration
