@@ -77,11 +77,7 @@ var differences = []struct {
 	{"home", "an empty folder that the sandbox names", dropVars("HOME")},
 	{"certificates", "there is no network", dropVars("SSL_CERT_DIR", "SSL_CERT_FILE")},
 	{"search path of programs", "a constant", func(_ *comparison, _ starlark.Value, r *call) bool {
-		want := "/usr/bin:/bin"
-		if r.Kind == "build-script" {
-			want = "/rust/bin:/usr/bin:/bin"
-		}
-		return set(r, "PATH", want)
+		return set(r, "PATH", "/rust/bin:/usr/bin:/bin")
 	}},
 	{"search path of libraries", "the root holds each unit's dependencies at one place; nothing is found through it", dropVars("LD_LIBRARY_PATH")},
 	{"absolute rustc", "a script's rustc is the toolchain's whatever its PATH", setVar("RUSTC", "/rust/bin/rustc", "build-script")},

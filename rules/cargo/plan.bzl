@@ -8,7 +8,7 @@ load(":build_script.bzl", "script_env")
 load(":doctest.bzl", "doctest_env", "doctest_words")
 load(":graph.bzl", "for_host", "identify", "read_graph")
 load(":package.bzl", "config_env", "config_flags", "config_linker", "dirname", "has_harness", "lint_flags")
-load(":rustc_args.bzl", "UNIT_DIR", "needs_upstream_objects", "output_files", "rustc_argv", "rustc_env", "source_path")
+load(":rustc_args.bzl", "UNIT_DIR", "needs_upstream_objects", "output_files", "rustc_argv", "rustc_env", "source_path", "unit_flags")
 
 def plan_options(root, host, cfgs, config = {}, env = {}, profile = "dev", instrument = False, cap_lints = False):
     """What decides command lines besides the graphs.
@@ -30,6 +30,7 @@ def plan_options(root, host, cfgs, config = {}, env = {}, profile = "dev", instr
         cfgs = cfgs,
         config_env = config_env(config, root),
         rustflags = config_flags(config, host, cfgs, "rustflags"),
+        target_named = bool(config.get("build", {}).get("target")),
         rustdocflags = config_flags(config, host, cfgs, "rustdocflags"),
         linker = config_linker(config, host, cfgs),
         env = env,
@@ -95,7 +96,7 @@ def _instrumented(state, node):
     return state.options.instrument and _is_member(state, node) and not for_host(node)
 
 def _identity(state, node, deps):
-    extra = list(state.options.rustflags)
+    extra = list(unit_flags(node, state.options))
     if _instrumented(state, node):
         extra.append("coverage")
     return identify(node, deps, state.options.root, extra)[:16]

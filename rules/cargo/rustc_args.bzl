@@ -209,7 +209,11 @@ def rustc_argv(node, pkg, id, externs, options, lints, harness, primary):
         a += ["--extern", "proc_macro"]
     if not is_path_package(pkg) or options.cap_lints and node["mode"] != "check":
         a += ["--cap-lints", "allow"]
-    return a + options.rustflags
+    return a + unit_flags(node, options)
+
+def unit_flags(node, options):
+    """The flags of .cargo/config.toml for a unit. Where that names a target, they are for what runs there: not for macros, build scripts and what those are made of."""
+    return [] if options.target_named and not node["platform"] else options.rustflags
 
 def base_env(options):
     """Variables of every process that stands for one that cargo starts."""

@@ -70,14 +70,14 @@ func (l *layout) changed(b *action.Bound) error {
 			continue
 		}
 		dir, rel, _ := l.find(o.Path)
-		return l.takeChanges(&b.Scopes[0], l.upper, path.Join(dir, rel), b.Scopes[0].Path)
+		return l.takeChanges(b, l.upper, path.Join(dir, rel), b.Scopes[0].Path)
 	}
 	return nil
 }
 
 // takeChanges moves the files of from, which stand at the place at of the root, to the
 // folder to, which may be missing.
-func (l *layout) takeChanges(sc *action.BoundScope, from, to, at string) error {
+func (l *layout) takeChanges(b *action.Bound, from, to, at string) error {
 	es, err := os.ReadDir(from)
 	if err != nil {
 		return err
@@ -86,11 +86,11 @@ func (l *layout) takeChanges(sc *action.BoundScope, from, to, at string) error {
 		p, q, place := from+"/"+e.Name(), to+"/"+e.Name(), path.Join(at, e.Name())
 		switch {
 		case e.IsDir():
-			if err := l.takeChanges(sc, p, q, place); err != nil {
+			if err := l.takeChanges(b, p, q, place); err != nil {
 				return err
 			}
 		case e.Type().IsRegular(), e.Type()&fs.ModeSymlink != 0:
-			same, err := l.asBefore(sc, p, place, e.Type())
+			same, err := l.asBefore(b, p, place, e.Type())
 			if err != nil {
 				return err
 			}
@@ -108,10 +108,17 @@ func (l *layout) takeChanges(sc *action.BoundScope, from, to, at string) error {
 	return nil
 }
 
-// asBefore reports whether what was written at p is what the scope has there: a copy
-// that was made to change a time, say.
-func (l *layout) asBefore(sc *action.BoundScope, p, at string, kind fs.FileMode) (bool, error) {
-	e, ok, err := sc.Entry(at, true)
+// asBefore reports whether what stands at p is what the action was given at that
+// place: declared, or a copy of the scope's that was made to change a time, say.
+func (l *layout) asBefore(b *action.Bound, p, at string, kind fs.FileMode) (bool, error) {
+	e, ok := b.Root.Lookup(at[1:])
+	if ok && e.Kind == tree.File && e.File.Size > maxMemory {
+		return true, nil // a mount point
+	}
+	var err error
+	if !ok {
+		e, ok, err = b.Scopes[0].Entry(at, true)
+	}
 	if err != nil || !ok {
 		return false, err
 	}
