@@ -76,9 +76,6 @@ var differences = []struct {
 	{"number of jobs", "a constant: it is part of the key", setVar("NUM_JOBS", "4", "build-script")},
 	{"home", "an empty folder that the sandbox names", dropVars("HOME")},
 	{"certificates", "there is no network", dropVars("SSL_CERT_DIR", "SSL_CERT_FILE")},
-	{"search path of programs", "a constant", func(_ *comparison, _ starlark.Value, r *call) bool {
-		return set(r, "PATH", "/rust/bin:/usr/bin:/bin")
-	}},
 	{"search path of libraries", "the root holds each unit's dependencies at one place; nothing is found through it", dropVars("LD_LIBRARY_PATH")},
 	{"absolute rustc", "a script's rustc is the toolchain's whatever its PATH", setVar("RUSTC", "/rust/bin/rustc", "build-script")},
 	{"absolute rustdoc", "as rustc", setVar("RUSTDOC", "/rust/bin/rustdoc", "build-script")},
