@@ -137,8 +137,10 @@ func TestObservedFailure(t *testing.T) {
 	w.local.exit = 1
 	files := map[string]string{"a": "1"}
 	read := action.Look{Path: "/w/a", What: action.Bytes}
-	if !w.run(files, read) || !w.run(files, read) {
-		t.Error("a failure was answered from a cache")
+	for range 2 {
+		if !w.run(files, read) {
+			t.Error("a failure was answered from a cache")
+		}
 	}
 	if k := w.cache.Known(w.bound(files).Digest); len(k) != 0 {
 		t.Errorf("%d observations of failures", len(k))
