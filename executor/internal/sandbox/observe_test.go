@@ -25,7 +25,8 @@ const (
 // scopeFiles is what stands in the scope /s of each case.
 var scopeFiles = map[string]string{
 	"a": "one", "b": "two", "d/e": "deep", "d/f/g": "deeper", "l": "->d/e", "dl": "->d", "up": "->../s/a", "abs": "->/s/d/f",
-	"loop": "->loop", "out": "->/tmp/x", "empty": "/", "run.sh": "#!/bin/sh\ncat /s/a\n", "cfg.sh": "#!/s/run.sh arg\n", "big": strings.Repeat("x", 70000),
+	"loop": "->loop", "out": "->/tmp/x", "empty": "/", "run.sh": "#!/bin/sh\ncat /s/a\n", "cfg.sh": "#!/s/run.sh arg\n", "lost.sh": "#!/s/none\n",
+	"big": strings.Repeat("x", 70000),
 }
 
 // layScope makes files below a new folder.
