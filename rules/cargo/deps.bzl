@@ -1,6 +1,7 @@
 """cargo_deps: the third-party crates of a workspace, and the plan of it all."""
 
 load(":compile.bzl", "closure", "declare_units", "show_members")
+load(":guard.bzl", "guarded")
 load(":package.bzl", "config_flags", "dirname", "label_text", "relative")
 load(":plan.bzl", "plan_options", "plan_units")
 load(":planning.bzl", "call_files", "declare_planning", "planning_inputs", "print_cfgs", "read_call", "read_manifests", "selection_flags")
@@ -99,7 +100,7 @@ def _impl(ctx):
     return [
         DefaultInfo(files = depset([tree])),
         SummaryInfo(planned = plan),
-        CargoPlanInfo(plan = plan, world = world, asked = struct(inputs = inputs, flags = selection_flags(ctx))),
+        CargoPlanInfo(plan = guarded(ctx.actions, plan), world = world, asked = struct(inputs = inputs, flags = selection_flags(ctx))),
     ]
 
 def _plan_cfgs(plan_ctx):
