@@ -58,6 +58,7 @@ func (l *layout) showScopes(b *action.Bound) error {
 			}
 		}
 		l.mounts = append(l.mounts, m)
+		l.mark(path.Dir(sc.Path)) // what is around it is no mount of its own, which would be below this one
 	}
 	return nil
 }
