@@ -99,7 +99,18 @@ func (p *Project) Plan(strict bool) ([]File, error) {
 		build.Name, build.Exists = "BUILD.bazel", ""
 	}
 	files := []File{ws, build}
+	foreign, err := p.foreign()
+	if err != nil {
+		return nil, err
+	}
+	if len(foreign) > 0 && ws.Exists == "" {
+		files = append(files, File{Name: ignoreFile, Exists: firstExisting(p.Dir, ignoreFile),
+			Text: []byte("# Folders with a BUILD file of something else: a test's fixture, another tool's.\n" + strings.Join(foreign, "\n") + "\n")})
+	}
 	for i := range files {
+		if files[i].Name == ignoreFile {
+			continue
+		}
 		text, err := starfmt.Text(files[i].Name, files[i].Text)
 		if err != nil {
 			return nil, fmt.Errorf("format the new %s: %w", files[i].Name, err)
@@ -107,6 +118,41 @@ func (p *Project) Plan(strict bool) ([]File, error) {
 		files[i].Text = text
 	}
 	return files, nil
+}
+
+// ignoreFile names folders that are no packages, as in Bazel.
+const ignoreFile = ".bazelignore"
+
+// foreign lists the folders below p's that have a BUILD file already: there is no
+// gorules workspace yet, so it is not one of ours.
+func (p *Project) foreign() ([]string, error) {
+	var out []string
+	err := filepath.WalkDir(p.Dir, func(at string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil || at == p.Dir:
+			return err
+		case e.IsDir():
+			_, err := os.Lstat(filepath.Join(at, "CACHEDIR.TAG"))
+			if e.Name() == ".git" || err == nil {
+				return fs.SkipDir
+			}
+			for _, name := range []string{"BUILD", "BUILD.bazel"} {
+				if info, err := os.Lstat(filepath.Join(at, name)); err == nil && info.Mode().IsRegular() {
+					rel, err := filepath.Rel(p.Dir, at)
+					if err != nil {
+						return err
+					}
+					out = append(out, filepath.ToSlash(rel))
+					return fs.SkipDir
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for BUILD files: %w", err)
+	}
+	return out, nil
 }
 
 func firstExisting(dir string, names ...string) string {

@@ -83,7 +83,11 @@ func (c *command) sayProject(p *cargoinit.Project) {
 }
 
 func (c *command) contents(p *cargoinit.Project, file string) string {
-	if file != "WORKSPACE" {
+	switch file {
+	case "WORKSPACE":
+	case ".bazelignore":
+		return "folders that have a BUILD file of something else"
+	default:
 		return fmt.Sprintf(":deps :%s :fmt :clippy :test :coverage", p.PackageName().Name)
 	}
 	rust := "the default Rust toolchain of this machine"
@@ -119,7 +123,7 @@ func (c *command) sayNext(p *cargoinit.Project, dir string) {
 	if n := len(p.Git); n > 0 {
 		c.say("%s from git: the first fetch pins their trees in gorules.lock; commit it.\n", some(p.Git))
 	}
-	if len(p.Sys) > 0 {
+	if c.opts.strict && len(p.Sys) > 0 {
 		c.say("%s may want something of the host: WORKSPACE has the lines as comments.\n", some(p.Sys))
 	}
 	c.say("\nNext:\n")
