@@ -24,7 +24,7 @@ _MANIFEST_MARK = "#gorules-manifest "
 # Prints every manifest of the workspace, and the lints of vendored ones.
 _PRINT_MANIFESTS = """
 shopt -s globstar nullglob dotglob
-for f in "$PWD"/**/Cargo.toml; do
+for f in /w/**/Cargo.toml; do
     printf '\\n%s%s\\n' "$1" "$f"
     cat "$f"
 done
@@ -43,9 +43,9 @@ def planning_inputs(ctx, prefix, vendor):
       vendor: CargoVendorInfo.
     """
     direct = [
-        # Cargo looks for configuration and for a workspace above its folder too.
-        ctx.actions.source_tree(path = "", include = [".cargo/config.toml", ".cargo/config"]),
-        ctx.actions.source_tree(path = prefix, include = _INCLUDE, blank = _BLANK, tracked = True),
+        # Not of the workspace's folder alone: cargo looks for configuration above it, and
+        # packages that it depends on may stand beside it.
+        ctx.actions.source_tree(path = "", include = _INCLUDE, blank = _BLANK, tracked = True),
         # Many libraries list Cargo.lock in .gitignore.
         ctx.actions.source_tree(path = prefix, include = ["Cargo.lock"], exclude = ["*/*"], gitignore = False),
         ctx.actions.place(vendor.config, _CONFIG),
