@@ -276,7 +276,7 @@ func zeros(n int64) (digest.Digest, error) {
 		return d, nil
 	}
 	h := digest.NewHasher()
-	if _, err := io.CopyN(h, zeroReader{}, n); err != nil {
+	if _, err := io.CopyN(h, Zeros{}, n); err != nil {
 		return digest.Digest{}, err
 	}
 	zerosKnown.of[n] = h.Digest()
@@ -288,11 +288,33 @@ var zerosKnown = struct {
 	of map[int64]digest.Digest
 }{of: map[int64]digest.Digest{}}
 
-type zeroReader struct{}
+// Zeros is a Reader of zeros without end.
+type Zeros struct{}
 
-func (zeroReader) Read(b []byte) (int, error) {
+// Read implements io.Reader.
+func (Zeros) Read(b []byte) (int, error) {
 	clear(b)
 	return len(b), nil
+}
+
+// Sizes yields the contents that stand in b's root for files of which only the size
+// was asked.
+func Sizes(b *Bound) func(yield func(digest.Digest) bool) {
+	return func(yield func(digest.Digest) bool) {
+		seen := map[digest.Digest]bool{}
+		for _, l := range b.Looks {
+			e, ok := b.Root.Lookup(l.Path[1:])
+			if !ok || e.Kind != tree.File || seen[e.File] {
+				continue
+			}
+			if d, err := zeros(e.File.Size); err == nil && d == e.File {
+				seen[d] = true
+				if !yield(d) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Folders are the paths at and below which sc shows something.

@@ -51,12 +51,25 @@ func (c *Checker) Run(ctx context.Context, b *action.Bound, h Hints) (Result, er
 	case <-ctx.Done():
 		return Result{}, context.Cause(ctx)
 	}
-	again, err := c.Again.Run(ctx, b, Hints{Slot: h.Slot, Start: h.Start})
+	narrowed, err := c.narrowed(ctx, b, res)
 	if err != nil {
 		return Result{}, err
 	}
+	again, err := c.Again.Run(ctx, narrowed, Hints{Slot: h.Slot, Start: h.Start})
+	if err != nil {
+		return Result{}, err
+	}
+	dir := filepath.Join(c.Keep, b.Digest.Hex()[:16])
 	if !again.OK(b) || again.ExitCode != res.ExitCode {
-		res.Unlike = "is not reproducible: " + cmp.Or(Judge(b, again), fmt.Sprintf("exit code %d", again.ExitCode)) + " when it ran again in another world (one CPU, other order of folders)"
+		said := []difference{
+			{"stdout", action.Content{File: res.Stdout}, action.Content{File: again.Stdout}},
+			{"stderr", action.Content{File: res.Stderr}, action.Content{File: again.Stderr}},
+		}
+		if err := c.keep(ctx, dir, said); err != nil {
+			return Result{}, fmt.Errorf("keeping what both said: %w", err)
+		}
+		res.Unlike = fmt.Sprintf("is not reproducible: %s when it ran again in another world (one CPU, other order of folders, nothing but what it had looked at); what both said is in %s",
+			cmp.Or(Judge(b, again), fmt.Sprintf("exit code %d", again.ExitCode)), dir)
 		return res, nil
 	}
 	ds := differences(res.Outputs, again.Outputs)
@@ -64,7 +77,6 @@ func (c *Checker) Run(ctx context.Context, b *action.Bound, h Hints) (Result, er
 		c.checked.Add(1)
 		return res, nil
 	}
-	dir := filepath.Join(c.Keep, b.Digest.Hex()[:16])
 	if err := c.keep(ctx, dir, ds); err != nil {
 		return Result{}, fmt.Errorf("keeping what differs: %w", err)
 	}
@@ -78,6 +90,22 @@ func (c *Checker) Run(ctx context.Context, b *action.Bound, h Hints) (Result, er
 	}
 	res.Unlike = fmt.Sprintf("is not reproducible: %s %s when it is made again%s; both are in %s", ds[0].path, where, more, dir)
 	return res, nil
+}
+
+// narrowed is b with nothing of its scopes but what the run of res looked at: what it
+// did not look at must not matter. What b changes in a scope needs the scope.
+func (c *Checker) narrowed(ctx context.Context, b *action.Bound, res Result) (*action.Bound, error) {
+	if res.Bound == nil || slices.ContainsFunc(b.Outputs, func(o action.BoundOutput) bool { return o.Changes }) {
+		return b, nil
+	}
+	n := *res.Bound
+	n.Scopes = nil
+	for size := range action.Sizes(res.Bound) {
+		if err := c.Store.Put(ctx, size, io.LimitReader(action.Zeros{}, size.Size)); err != nil {
+			return nil, fmt.Errorf("zeros in the place of a file of which only the size was asked: %w", err)
+		}
+	}
+	return &n, nil
 }
 
 // A difference is a file or link that is not the same on both sides; the zero

@@ -19,3 +19,6 @@ func MirrorAt(dir, boot string, store *cas.Disk) (show func(context.Context, *tr
 	m := &mirror{dir: dir, blobs: blobs{store: store, fs: fsx.Plain}, boot: boot}
 	return m.show, m.isTorn
 }
+
+// Looked is what counts of what a process looked at.
+var Looked = looked

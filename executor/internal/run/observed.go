@@ -153,6 +153,6 @@ func looked(b *action.Bound, all []sandbox.Look) action.Observation {
 		looks = append(looks, action.Look{Path: l.Path, What: w})
 	}
 	return slices.DeleteFunc(action.NewObservation(looks), func(l action.Look) bool {
-		return slices.ContainsFunc(b.Outputs, func(o action.BoundOutput) bool { return action.Below(l.Path, path.Dir(o.Path)) })
+		return slices.ContainsFunc(b.Outputs, func(o action.BoundOutput) bool { return action.Below(l.Path, o.Path) })
 	})
 }

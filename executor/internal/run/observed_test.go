@@ -10,6 +10,7 @@ import (
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/run"
+	"gorules/executor/internal/sandbox"
 	"gorules/executor/internal/tree"
 )
 
@@ -153,6 +154,22 @@ func TestObservedUnseen(t *testing.T) {
 	w.o.Unseen = func() bool { return true }
 	if !w.run(map[string]string{"a": "1"}) || w.run(map[string]string{"a": "1"}) || !w.run(map[string]string{"a": "1", "b": "1"}) {
 		t.Error("not all of the scope is its input, or more than that")
+	}
+}
+
+// TestLooked: an action's own outputs are none of its inputs; what stands beside them is.
+func TestLooked(t *testing.T) {
+	b := &action.Bound{Outputs: []action.BoundOutput{{Path: "/profiles", Dir: true}, {Path: "/w/bazel-out/x"}}}
+	var all []sandbox.Look
+	for _, p := range []string{"/w/a", "/profiles", "/profiles/x", "/profiles2", "/w/bazel-out/x", "/w/bazel-out/y"} {
+		all = append(all, sandbox.Look{Path: p, What: sandbox.LookKind})
+	}
+	var got []string
+	for _, l := range run.Looked(b, all) {
+		got = append(got, l.Path)
+	}
+	if want := []string{"/profiles2", "/w/a", "/w/bazel-out/y"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
