@@ -33,6 +33,8 @@ type mirror struct {
 	mu    sync.Mutex
 	shown digest.Digest
 	torn  map[string]bool // files that changed before they could be taken, below "/"
+
+	twice map[digest.Digest]bool // large contents that more than one file of the tree has
 }
 
 // show makes m hold t and returns its folder. A file that changed since t was made
@@ -43,7 +45,7 @@ func (m *mirror) show(ctx context.Context, t *tree.Tree) (string, error) {
 	if m.shown == t.Digest() {
 		return m.dir, nil
 	}
-	m.torn = map[string]bool{}
+	m.torn, m.twice = map[string]bool{}, repeated(t)
 	was := m.recorded()
 	if was["."] == t.Digest().Hex() {
 		if info, err := os.Lstat(m.dir); err == nil && info.IsDir() {
@@ -167,7 +169,7 @@ func (m *mirror) sync(ctx context.Context, t *tree.Tree, p string, was map[strin
 				err = os.Remove(at)
 			}
 			if err == nil {
-				err = m.blobs.link(ctx, e, at)
+				err = m.lay(ctx, e, at)
 			}
 			if errors.Is(err, cas.ErrCorrupt) || errors.Is(err, cas.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 				m.torn[strings.TrimPrefix(p+"/"+e.Name, ".")] = true
@@ -179,6 +181,35 @@ func (m *mirror) sync(ctx context.Context, t *tree.Tree, p string, was map[strin
 		}
 	}
 	return f.Times(dir, fsx.Stamp)
+}
+
+// minShared is the size in bytes from which a file shares the store's inode: a smaller
+// one is copied as fast.
+const minShared = 64 << 10
+
+// lay makes the file e at p. No two files of the tree share an inode, whatever their
+// content: programs that count what is on a disk would take them for one.
+func (m *mirror) lay(ctx context.Context, e tree.Entry, p string) error {
+	if e.File.Size < minShared || m.twice[e.File] {
+		return m.blobs.copy(ctx, e, p)
+	}
+	return m.blobs.link(ctx, e, p)
+}
+
+// repeated returns the large contents that more than one file of t has.
+func repeated(t *tree.Tree) map[digest.Digest]bool {
+	once, twice := map[digest.Digest]struct{}{}, map[digest.Digest]bool{}
+	_ = t.Walk(func(_ string, e tree.Entry) error { // nothing in it fails
+		if e.Kind != tree.File || e.File.Size < minShared {
+			return nil
+		}
+		if _, ok := once[e.File]; ok {
+			twice[e.File] = true
+		}
+		once[e.File] = struct{}{}
+		return nil
+	})
+	return twice
 }
 
 // empty makes an empty file.

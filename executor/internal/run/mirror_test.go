@@ -197,6 +197,26 @@ func TestMirrorTorn(t *testing.T) {
 	}
 }
 
+// TestMirrorInodes: two files are two files, whatever is in them.
+func TestMirrorInodes(t *testing.T) {
+	s, dir := openStore(t)
+	show, _ := run.MirrorAt(dir, "boot", s)
+	large := strings.Repeat("large", 100<<10)
+	for _, files := range []map[string]string{{"a": "same", "b": "other", "l": large}, {"a": "same", "b": "same", "d/c": "same", "e": "", "f": "", "l": large, "m": large}} {
+		_, err := show(t.Context(), treeOf(t, s, files))
+		must(t, err)
+		seen := map[uint64]string{}
+		for p := range files {
+			var st unix.Stat_t
+			must(t, unix.Lstat(dir+"/"+p, &st))
+			if other := seen[st.Ino]; other != "" {
+				t.Errorf("%s and %s are one inode", p, other)
+			}
+			seen[st.Ino] = p
+		}
+	}
+}
+
 // many is a tree of folders with files, one of which has the text last.
 func many(t testing.TB, s *cas.Disk, folders, each int, last string) *tree.Tree {
 	files := map[string]string{}
