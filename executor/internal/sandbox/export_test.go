@@ -2,7 +2,10 @@
 
 package sandbox
 
-import "syscall"
+import (
+	"strconv"
+	"syscall"
+)
 
 // What tests of other packages must not reach, but this one's need.
 var (
@@ -15,6 +18,7 @@ var (
 const (
 	AuditArch = auditArch
 	LastKnown = lastKnown
+	MaxLooks  = maxLooks
 )
 
 // Fix gives the advice for a host with these settings.
@@ -31,4 +35,14 @@ func SeenCalls() map[int]bool {
 		}
 	}
 	return out
+}
+
+// NoteLooks notes n paths and tells how many looks there are, and whether that is all
+// there may be.
+func NoteLooks(n int) (looks int, full bool) {
+	w := newWalker(-1, []string{"/"}, nil)
+	for i := range n {
+		w.note("/"+strconv.Itoa(i), LookKind)
+	}
+	return len(w.looks), w.full
 }

@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -152,7 +153,7 @@ func (h *helper) observed(a *arena, watch string) (extra []byte, err error) {
 	scopes, writable, _ := strings.Cut(watch, "\x00\x00")
 	o := &observer{w: newWalker(root, strings.Split(scopes, "\x00"), strings.Split(writable, "\x00"))}
 	h.listen(fd, o)
-	if len(o.w.looks) > maxLooks {
+	if o.w.full {
 		return nil, unix.E2BIG
 	}
 	return encodeLooks(o.w.looks), nil
@@ -229,21 +230,34 @@ func (o *observer) told(n *notification) {
 	tid := int(n.pid)
 	switch {
 	case c.list:
-		if p := place(tid, "fd/"+itoa(int32(n.args[0]))); p != "" {
-			o.w.note(p, learnsNames)
+		if at := o.w.place(tid, "fd/"+itoa(int32(n.args[0]))); at.kind == magic {
+			o.w.note(at.text, learnsNames)
 		}
 		return
 	case c.addr > 0:
 		o.address(tid, n.args[c.addr], n.args[c.addr+1])
 		return
 	case c.message:
-		if b := readMem(tid, n.args[1], 16); len(b) == 16 { // struct msghdr
-			o.address(tid, binary.NativeEndian.Uint64(b), uint64(binary.NativeEndian.Uint32(b[8:])))
+		o.message(tid, n.args[1])
+		return
+	case c.messages:
+		for i := range min(n.args[2], maxMessages) {
+			o.message(tid, n.args[1]+64*i) // struct mmsghdr
 		}
 		return
 	}
 	for _, sp := range c.paths {
 		o.path(tid, n, &c, &sp)
+	}
+}
+
+// maxMessages is how many messages one call of sendmmsg sends (UIO_MAXIOV).
+const maxMessages = 1024
+
+// message notes the address of a struct msghdr.
+func (o *observer) message(tid int, at uint64) {
+	if b := readMem(tid, at, 16); len(b) == 16 {
+		o.address(tid, binary.NativeEndian.Uint64(b), uint64(binary.NativeEndian.Uint32(b[8:])))
 	}
 }
 
@@ -254,9 +268,7 @@ func (o *observer) address(tid int, at, size uint64) {
 		return
 	}
 	name, _, _ := strings.Cut(string(b[2:]), "\x00")
-	if base := place(tid, "cwd"); base != "" || path.IsAbs(name) {
-		o.w.walk(tid, base, name, learnsKind, true)
-	}
+	o.w.walk(tid, way{base: o.base(tid, name, "cwd"), path: name, what: learnsKind, follow: true})
 }
 
 // path notes one path of a call.
@@ -271,43 +283,70 @@ func (o *observer) path(tid int, n *notification, c *seenCall, sp *seenPath) {
 			follow = false
 		}
 	}
+	inRoot := false // what "/" is, and what is above, is the descriptor
 	if c.open != 0 {
 		var flags uint64
 		if c.open == openHowArg {
-			if b := readMem(tid, n.args[2], 8); len(b) == 8 {
+			if b := readMem(tid, n.args[2], 24); len(b) == 24 { // struct open_how
 				flags = binary.NativeEndian.Uint64(b)
+				inRoot = binary.NativeEndian.Uint64(b[16:])&unix.RESOLVE_IN_ROOT != 0
 			}
 		} else {
 			flags = n.args[c.open]
 		}
 		what, follow = opened(flags)
 	}
-	base := ""
-	if !path.IsAbs(p) {
-		name := "cwd"
-		if fd := int32(unix.AT_FDCWD); sp.dir >= 0 {
-			if fd = int32(n.args[sp.dir]); fd != unix.AT_FDCWD {
-				name = "fd/" + itoa(fd)
-			}
-		}
-		if base = place(tid, name); base == "" {
-			return // what stands there has no path
+	from := "cwd"
+	if sp.dir >= 0 {
+		if fd := int32(n.args[sp.dir]); fd != unix.AT_FDCWD {
+			from = "fd/" + itoa(fd)
 		}
 	}
 	if p == "" {
-		// The descriptor itself, for calls that take an empty path: it was looked at
-		// when it was opened, but perhaps not for this.
-		if base != "" && sp.dir >= 0 && int32(n.args[sp.dir]) != unix.AT_FDCWD {
-			o.w.note(base, what)
-			if c.exec {
-				o.w.program(tid, base)
-			}
+		// The descriptor itself: it was looked at when it was opened, but perhaps not
+		// for this.
+		if at := sp.at &^ followFlag; sp.empty && from != "cwd" || at != 0 && n.args[at]&unix.AT_EMPTY_PATH != 0 {
+			o.itself(tid, from, what, c.exec)
 		}
 		return
 	}
-	e := o.w.walk(tid, base, p, what, follow)
+	w := way{path: p, what: what, follow: follow}
+	if inRoot {
+		w.top = o.w.place(tid, from)
+		w.base = w.top
+	} else {
+		w.base = o.base(tid, p, from)
+	}
+	e := o.w.walk(tid, w)
 	if c.exec && e.there {
 		o.w.program(tid, e.path)
+	}
+}
+
+// base is where the path p starts if from is what the call names as its folder.
+func (o *observer) base(tid int, p, from string) spot {
+	if path.IsAbs(p) {
+		return spot{magic, "/"}
+	}
+	return o.w.place(tid, from)
+}
+
+// itself notes what stands behind the task's descriptor or folder from.
+func (o *observer) itself(tid int, from string, what What, exec bool) {
+	at := o.w.place(tid, from)
+	if at.kind == magic {
+		o.w.note(at.text, what)
+	}
+	if !exec {
+		return
+	}
+	if at.kind == magic {
+		o.w.program(tid, at.text)
+		return
+	}
+	// A program that has no name still has an interpreter.
+	if fd, err := unix.Open(procPath(tid, from), readHead, 0); err == nil {
+		o.w.interpret(tid, interpreterOf(fd))
 	}
 }
 
@@ -359,14 +398,14 @@ func encodeLooks(looks map[string]What) []byte {
 }
 
 func decodeLooks(b []byte) ([]Look, error) {
-	var out []Look
+	out := make([]Look, 0, bytes.Count(b, []byte{0}))
 	for len(b) > 0 {
-		p, rest, ok := strings.Cut(string(b[1:]), "\x00")
-		if !ok {
+		end := bytes.IndexByte(b[1:], 0)
+		if end < 0 {
 			return nil, errors.New("sandbox: damaged observation")
 		}
-		out = append(out, Look{Path: p, What: What(b[0])})
-		b = b[len(b)-len(rest):]
+		out = append(out, Look{Path: string(b[1 : 1+end]), What: What(b[0])})
+		b = b[end+2:]
 	}
 	return out, nil
 }

@@ -12,6 +12,7 @@ type seenPath struct {
 	what     What // of the end of the path
 	nofollow bool // the call does not follow a link at its end
 	at       int  // argument with AT_ flags that may turn that round; 0 for none
+	empty    bool // without a path it is about the descriptor, whatever the flags
 }
 
 // followFlag is set in seenPath.at where AT_SYMLINK_FOLLOW makes the call follow,
@@ -26,6 +27,8 @@ type seenCall struct {
 	addr    int  // argument with a socket address; 0 for none
 	message bool // argument 1 is a message, which may have one
 	list    bool // lists the folder that argument 0 is a descriptor of
+
+	messages bool // argument 1 is an array of messages, of which argument 2 is the length
 }
 
 const (
@@ -44,7 +47,7 @@ var seenCalls = map[int]seenCall{
 	unix.SYS_FACCESSAT:  {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind}}},
 	unix.SYS_FACCESSAT2: {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind, at: 3}}},
 	unix.SYS_STATFS:     {paths: []seenPath{{dir: -1, arg: 0, what: learnsKind}}},
-	unix.SYS_READLINKAT: {paths: []seenPath{{dir: 0, arg: 1, what: learnsBytes, nofollow: true}}},
+	unix.SYS_READLINKAT: {paths: []seenPath{{dir: 0, arg: 1, what: learnsBytes, nofollow: true, empty: true}}},
 	unix.SYS_GETDENTS64: {list: true},
 	unix.SYS_EXECVE:     {paths: []seenPath{{dir: -1, arg: 0, what: learnsBytes}}, exec: true},
 	unix.SYS_EXECVEAT:   {paths: []seenPath{{dir: 0, arg: 1, what: learnsBytes, at: 4}}, exec: true},
@@ -61,20 +64,21 @@ var seenCalls = map[int]seenCall{
 	unix.SYS_FCHMODAT:  {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind}}},
 	unix.SYS_FCHMODAT2: {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind, at: 3}}},
 	unix.SYS_FCHOWNAT:  {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind, at: 4}}},
-	unix.SYS_UTIMENSAT: {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind, at: 3}}},
+	unix.SYS_UTIMENSAT: {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind, at: 3, empty: true}}},
 
 	unix.SYS_GETXATTR:          {paths: []seenPath{{dir: -1, arg: 0, what: learnsKind}}},
 	unix.SYS_LGETXATTR:         {paths: []seenPath{{dir: -1, arg: 0, what: learnsKind, nofollow: true}}},
 	unix.SYS_LISTXATTR:         {paths: []seenPath{{dir: -1, arg: 0, what: learnsKind}}},
 	unix.SYS_LLISTXATTR:        {paths: []seenPath{{dir: -1, arg: 0, what: learnsKind, nofollow: true}}},
 	unix.SYS_INOTIFY_ADD_WATCH: {paths: []seenPath{{dir: -1, arg: 1, what: learnsKind}}},
-	unix.SYS_FANOTIFY_MARK:     {paths: []seenPath{{dir: 3, arg: 4, what: learnsKind}}},
+	unix.SYS_FANOTIFY_MARK:     {paths: []seenPath{{dir: 3, arg: 4, what: learnsKind, empty: true}}},
 	unix.SYS_NAME_TO_HANDLE_AT: {paths: []seenPath{{dir: 0, arg: 1, what: learnsKind, nofollow: true, at: 4 | followFlag}}},
 
-	unix.SYS_CONNECT: {addr: 1},
-	unix.SYS_BIND:    {addr: 1},
-	unix.SYS_SENDTO:  {addr: 4},
-	unix.SYS_SENDMSG: {message: true},
+	unix.SYS_CONNECT:  {addr: 1},
+	unix.SYS_BIND:     {addr: 1},
+	unix.SYS_SENDTO:   {addr: 4},
+	unix.SYS_SENDMSG:  {message: true},
+	unix.SYS_SENDMMSG: {messages: true},
 }
 
 func seenCallOf(nr int) (seenCall, bool) {

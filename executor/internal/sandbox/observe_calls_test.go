@@ -90,9 +90,19 @@ func lookCases() []lookCase {
 		{"getdents64", unix.SYS_GETDENTS64, func() { call(unix.SYS_GETDENTS64, fdOf("/s/d/f", unix.O_RDONLY), buf, size) }, what("d/f", c|n)},
 		{"execve", unix.SYS_EXECVE, func() { call(unix.SYS_EXECVE, ptr("../b"), 0, 0) }, what("b", c)},
 		{"execve of a script", unix.SYS_EXECVE, func() { call(unix.SYS_EXECVE, ptr("../lost.sh"), 0, 0) }, both("lost.sh", c, "none", c)},
+		{"execve of a script from elsewhere", unix.SYS_EXECVE, func() { call(unix.SYS_EXECVE, ptr("../crlf.sh"), 0, 0) }, both("crlf.sh", c, "b\r", c)},
+		{"execve of a script with tabs", unix.SYS_EXECVE, func() { call(unix.SYS_EXECVE, ptr("../tabs.sh"), 0, 0) }, both("tabs.sh", c, "b", c)},
 		{"execveat", unix.SYS_EXECVEAT, func() { call(unix.SYS_EXECVEAT, cwd, ptr("../b"), 0, 0, 0) }, what("b", c)},
 		{"fexecve", unix.SYS_EXECVEAT, func() {
 			call(unix.SYS_EXECVEAT, fdOf("/s/b", unix.O_PATH), ptr(""), 0, 0, unix.AT_EMPTY_PATH)
+		}, what("b", c)},
+		{"fexecve of what has no name", unix.SYS_EXECVEAT, func() {
+			fd, err := unix.MemfdCreate("x", 0)
+			if err != nil {
+				panic(err)
+			}
+			_, _ = unix.Write(fd, []byte("#!/s/b\n"))
+			call(unix.SYS_EXECVEAT, uintptr(fd), ptr(""), 0, 0, unix.AT_EMPTY_PATH)
 		}, what("b", c)},
 		{"chdir", unix.SYS_CHDIR, func() { call(unix.SYS_CHDIR, ptr("../dl/f")) }, map[string]sandbox.What{root + "dl": c, root + "d/f": k}},
 		{"truncate", unix.SYS_TRUNCATE, func() { call(unix.SYS_TRUNCATE, ptr("../a"), 1) }, what("a", c)},
@@ -132,7 +142,11 @@ func lookCases() []lookCase {
 		{"a slash at the end", 0, func() { call(unix.SYS_NEWFSTATAT, cwd, ptr("/s/dl/"), buf, unix.AT_SYMLINK_NOFOLLOW) }, what("dl", c)},
 		{"a slash after a file", 0, func() { call(unix.SYS_OPENAT, cwd, ptr("/s/a/"), 0) }, what("a", c)},
 		{"no memory", 0, func() { call(unix.SYS_OPENAT, cwd, 8, 0); call(unix.SYS_OPENAT, cwd, ptr("../a"), 0) }, what("a", c)},
-		{"no path", 0, func() { call(unix.SYS_OPENAT, cwd, ptr(""), 0); call(unix.SYS_OPENAT, 99, ptr("a"), 0) }, nil},
+		{"no path", 0, func() {
+			call(unix.SYS_OPENAT, cwd, ptr(""), 0)
+			call(unix.SYS_OPENAT, 99, ptr("a"), 0)
+			call(unix.SYS_UNLINKAT, fdOf("/s/empty", unix.O_PATH), ptr(""), unix.AT_REMOVEDIR)
+		}, what("empty", k)},
 		{"a long path", 0, func() { call(unix.SYS_OPENAT, cwd, ptr(strings.Repeat("./", 2047)+"e"), 0) }, what("d/e", c)},
 		{"too long a path", 0, func() { call(unix.SYS_OPENAT, cwd, ptr(strings.Repeat("./", 3000)+"e"), 0) }, nil},
 		{"not UTF-8", 0, func() { call(unix.SYS_OPENAT, cwd, ptr("../\xff"), 0) }, what("\xff", c)},
@@ -203,6 +217,67 @@ func lookCases() []lookCase {
 			call(unix.SYS_SYMLINKAT, ptr("/s"), cwd, ptr("/tmp/t"))
 			call(unix.SYS_OPENAT, cwd, ptr("/tmp/t/a"), 0)
 		}, map[string]sandbox.What{root + "d/f": k, root + "d/f/g": c, root + "a": c}},
+		{"up from a removed folder", 0, func() {
+			call(unix.SYS_MKDIRAT, cwd, ptr("x"), 0o755)
+			call(unix.SYS_CHDIR, ptr("x"))
+			call(unix.SYS_UNLINKAT, cwd, ptr("/s/d/x"), unix.AT_REMOVEDIR)
+			call(unix.SYS_OPENAT, cwd, ptr("none"), 0)
+			call(unix.SYS_OPENAT, cwd, ptr("../../a"), 0)
+			call(unix.SYS_OPENAT, cwd, ptr("/proc/thread-self/cwd/./../../b"), 0)
+		}, map[string]sandbox.What{root + "d/x": n, root + "a": c, root + "b": c}},
+		{"a folder that is named like a removed one", 0, func() {
+			call(unix.SYS_MKDIRAT, cwd, ptr("x (deleted)"), 0o755)
+			call(unix.SYS_CHDIR, ptr("x (deleted)"))
+			call(unix.SYS_NEWFSTATAT, cwd, ptr("e"), buf, 0)
+		}, both("d/x (deleted)", k, "d/x (deleted)/e", k)},
+		{"openat2 in another root", unix.SYS_OPENAT2, func() {
+			in := [3]uint64{unix.O_RDONLY, 0, unix.RESOLVE_IN_ROOT}
+			fd := fdOf("/s/d", unix.O_PATH)
+			call(unix.SYS_OPENAT2, fd, ptr("/e"), uintptr(unsafe.Pointer(&in)), 24)
+			call(unix.SYS_OPENAT2, fd, ptr("../../f/g"), uintptr(unsafe.Pointer(&in)), 24)
+		}, map[string]sandbox.What{root + "d/e": c, root + "d/f": k, root + "d/f/g": c}},
+		{"links in another root", unix.SYS_OPENAT2, func() {
+			in := [3]uint64{unix.O_RDONLY, 0, unix.RESOLVE_IN_ROOT}
+			call(unix.SYS_OPENAT2, fdOf("/s", unix.O_PATH), ptr("abs"), uintptr(unsafe.Pointer(&in)), 24)
+		}, both("abs", c, "s", k)},
+		{"the folder itself", 0, func() {
+			call(unix.SYS_NEWFSTATAT, cwd, ptr(""), buf, unix.AT_EMPTY_PATH)
+		}, map[string]sandbox.What{"/s/d": k}},
+		{"sendmmsg", unix.SYS_SENDMMSG, func() {
+			to := unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(&to.Path)), len(to.Path)), "../none")
+			var msgs [2]struct {
+				hdr unix.Msghdr
+				n   uint32
+				_   uint32
+			}
+			for i := range msgs {
+				msgs[i].hdr.Name, msgs[i].hdr.Namelen = (*byte)(unsafe.Pointer(&to)), uint32(unsafe.Sizeof(to))
+			}
+			call(unix.SYS_SENDMMSG, uintptr(socket()), uintptr(unsafe.Pointer(&msgs)), 2, 0)
+		}, what("none", k)},
+		{"another thread's folder", 0, func() {
+			tid, done := make(chan int), make(chan bool)
+			elsewhere := func() {
+				runtime.LockOSThread()
+				if unix.Gettid() == unix.Getpid() {
+					tid <- 0 // the first thread keeps its folder
+				} else if unix.Unshare(unix.CLONE_FS) == nil {
+					call(unix.SYS_CHDIR, ptr("/s/d/f"))
+					tid <- unix.Gettid()
+				}
+				<-done
+			}
+			id := 0
+			for id == 0 {
+				go elsewhere()
+				id = <-tid
+			}
+			call(unix.SYS_OPENAT, cwd, ptr(fmt.Sprintf("/proc/self/task/%d/cwd/g", id)), 0)
+			call(unix.SYS_OPENAT, cwd, ptr(fmt.Sprintf("/proc/%d/cwd/x", id)), 0)
+			call(unix.SYS_OPENAT, cwd, ptr("/proc/self/cwd/e"), 0)
+			close(done)
+		}, map[string]sandbox.What{root + "d/f": k, root + "d/f/g": c, root + "d/f/x": c, root + "d/e": c}},
 		{"a socket's abstract name", 0, func() { _ = unix.Connect(socket(), &unix.SockaddrUnix{Name: "@s/a"}) }, nil},
 	}
 	return append(cases, archLookCases(buf, size)...)

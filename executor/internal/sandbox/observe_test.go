@@ -10,7 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gorules/executor/internal/sandbox"
 )
@@ -26,6 +30,7 @@ const (
 var scopeFiles = map[string]string{
 	"a": "one", "b": "two", "d/e": "deep", "d/f/g": "deeper", "l": "->d/e", "dl": "->d", "up": "->../s/a", "abs": "->/s/d/f",
 	"loop": "->loop", "out": "->/tmp/x", "empty": "/", "run.sh": "#!/bin/sh\ncat /s/a\n", "cfg.sh": "#!/s/run.sh arg\n", "lost.sh": "#!/s/none\n",
+	"crlf.sh": "#!/s/b\r\n", "tabs.sh": "#! \t/s/b\targ \n",
 	"big": strings.Repeat("x", 70000),
 }
 
@@ -154,4 +159,88 @@ func TestObserveShell(t *testing.T) {
 			})
 		}
 	}
+}
+
+func init() {
+	// Stats of as many names below /s as args[0] says, none of which is there.
+	probes["stat many"] = func(args []string) string {
+		var st unix.Stat_t
+		n := 0
+		_, _ = fmt.Sscan(args[0], &n)
+		for i := range n {
+			_ = unix.Stat(fmt.Sprint("/s/none", i), &st)
+		}
+		return ""
+	}
+}
+
+// TestObserveMany: looks come back whole and soon however many there are.
+func TestObserveMany(t *testing.T) {
+	const many = 30000
+	got, _ := observe(t, newPool(t, 1, sandbox.Options{}), probe("stat many", fmt.Sprint(many)), sandbox.Apart)
+	if len(got) != 1+many || got["/s/none0"] != k || got[fmt.Sprint("/s/none", many-1)] != k {
+		t.Errorf("%d looks", len(got))
+	}
+	if n, full := sandbox.NoteLooks(sandbox.MaxLooks); n != sandbox.MaxLooks || full {
+		t.Errorf("of the most that may be looked at there are %d; full: %v", n, full)
+	}
+	if n, full := sandbox.NoteLooks(sandbox.MaxLooks + 1); n != sandbox.MaxLooks || !full {
+		t.Errorf("of one more there are %d; full: %v", n, full)
+	}
+}
+
+// TestObserveSame: a program ends and says the same when it is observed.
+func TestObserveSame(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	dir := layScope(t)
+	for _, script := range []string{
+		"cat /s/a /s/none; ls -l /s/d; exit 3", "cd /s/d; for i in 1 2 3; do cat e ../b & wait; done; readlink /s/l", "/s/run.sh; /s/lost.sh", "kill -9 $$", "exec /s/none",
+	} {
+		var said [2]string
+		var ended [2]sandbox.Result
+		for i, scopes := range [][]string{nil, {"/s"}} {
+			plan := shell(script)
+			plan.Mounts = append(plan.Mounts, sandbox.Mount{Target: "/s", Source: dir, Kind: sandbox.BindRO})
+			plan.Scopes = scopes
+			ended[i], said[i] = run(t, p, plan)
+		}
+		if said[0] != said[1] || ended[0].ExitCode != ended[1].ExitCode || ended[0].Signal != ended[1].Signal {
+			t.Errorf("%s: exit code %d and %q, observed %d and %q", script, ended[0].ExitCode, said[0], ended[1].ExitCode, said[1])
+		}
+		if ended[0].Looks != nil || len(ended[1].Looks) == 0 && script != "kill -9 $$" {
+			t.Errorf("%s: looks %v, observed %v", script, ended[0].Looks, ended[1].Looks)
+		}
+	}
+}
+
+// TestObserverDies: without the observer nothing is a result.
+func TestObserverDies(t *testing.T) {
+	p := newPool(t, 1, sandbox.Options{})
+	before := children(t, syscall.Getpid())
+	plan := shell("i=0; while :; do test -e /tmp/x && i=1; done")
+	plan.Scopes = []string{"/usr"}
+	ended := make(chan error, 1)
+	go func() {
+		res, err := p.Run(context.Background(), plan)
+		if err == nil {
+			err = fmt.Errorf("none, but the result %+v", res)
+		} else {
+			err = nil
+		}
+		ended <- err
+	}()
+	var helper []int
+	for end := time.Now().Add(10 * time.Second); len(helper) == 0 || len(descendants(t, helper[0])) < 2; time.Sleep(5 * time.Millisecond) {
+		helper = slices.DeleteFunc(children(t, syscall.Getpid()), func(pid int) bool { return slices.Contains(before, pid) })
+		if time.Now().After(end) {
+			t.Fatalf("no action below %v", helper)
+		}
+	}
+	if err := syscall.Kill(helper[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("error %v", err)
+	}
+	want(t, p, shell("echo ok"), "ok")
 }

@@ -333,6 +333,9 @@ func (s *slot) result(rep reply, extra []byte, prog *program, plan *Process, tim
 		if !plan.Trace {
 			name = "observe the action"
 		}
+		if !plan.Trace && errno == syscall.E2BIG {
+			return Result{}, &StepError{Step: name, Reason: fmt.Sprintf("it looked at more than %d paths; narrow its scopes", maxLooks)}
+		}
 		return Result{}, &StepError{Step: name, Errno: errno}
 	case stateExecError:
 		return Result{}, &StepError{Step: "exec", Detail: plan.Argv[0], Errno: errno}
