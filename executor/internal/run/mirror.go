@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"gorules/executor/internal/cas"
 	"gorules/executor/internal/digest"
 	"gorules/executor/internal/fsx"
@@ -68,7 +70,7 @@ func (m *mirror) show(ctx context.Context, t *tree.Tree) (string, error) {
 		return m.dir, nil // without a record, so that the next command looks again
 	}
 	var text strings.Builder
-	text.WriteString(m.boot + "\n")
+	text.WriteString(m.header() + "\n")
 	record(&text, t, ".")
 	tmp, err := f.CreateTemp(filepath.Dir(m.dir), "tmp-", 0o600)
 	if err != nil {
@@ -80,6 +82,9 @@ func (m *mirror) show(ctx context.Context, t *tree.Tree) (string, error) {
 	}
 	return m.dir, err
 }
+
+// header is the first line of a record: how mirrors are laid, and in which boot.
+func (m *mirror) header() string { return "gorules mirror 1, boot " + m.boot }
 
 // record writes a line for each folder of t: its digest and its path, quoted.
 func record(b *strings.Builder, t *tree.Tree, p string) {
@@ -99,7 +104,7 @@ func (m *mirror) recorded() map[string]string {
 		return nil
 	}
 	head, rest, _ := strings.Cut(string(b), "\n")
-	if head != m.boot {
+	if head != m.header() {
 		return nil
 	}
 	out := map[string]string{}
@@ -163,7 +168,7 @@ func (m *mirror) sync(ctx context.Context, t *tree.Tree, p string, was map[strin
 			}
 		default:
 			if have {
-				if m.blobs.store.Holds(at, e.File, e.Executable) {
+				if m.blobs.store.Holds(at, e.File, e.Executable) && !(m.apart(e) && shared(at)) {
 					continue
 				}
 				err = os.Remove(at)
@@ -190,10 +195,19 @@ const minShared = 64 << 10
 // lay makes the file e at p. No two files of the tree share an inode, whatever their
 // content: programs that count what is on a disk would take them for one.
 func (m *mirror) lay(ctx context.Context, e tree.Entry, p string) error {
-	if e.File.Size < minShared || m.twice[e.File] {
+	if m.apart(e) {
 		return m.blobs.copy(ctx, e, p)
 	}
 	return m.blobs.link(ctx, e, p)
+}
+
+// apart reports whether e gets an inode of its own.
+func (m *mirror) apart(e tree.Entry) bool { return e.File.Size < minShared || m.twice[e.File] }
+
+// shared reports whether the file at p has other names.
+func shared(p string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(p, &st) == nil && st.Nlink > 1
 }
 
 // repeated returns the large contents that more than one file of t has.
