@@ -11,6 +11,7 @@ A `world` is what every action of one workspace needs:
     folders      folders, relative to the repository, that hold a Cargo.toml
     srcs         Files that members are compiled with besides their packages
     host         host folders as a scope, where the cargo_deps says so
+    git          .git as a scope, by the names of packages whose build scripts may look at it
     default_tools  the small set of host programs
     tools, libs  Files of declared programs and libraries, for all packages
     crate_tools, crate_libs  the same by package name
@@ -238,7 +239,7 @@ def _declare_run(actions, world, plan, compiled, unit):
     job = struct(
         unit = unit,
         inputs = inputs,
-        scope = sources.scope + sources.cargo + world.host,
+        scope = sources.scope + sources.cargo + ([world.git[unit.package]] if unit.package in world.git and sources.scope else []) + world.host,
         program = compiled[unit.compile].files["bin"].path,
         links = [plan.packages[plan.units[d].pkg]["links"] for d in parents],
         waits = [compiled[d].printed for d in parents],
@@ -316,6 +317,7 @@ def _script_explain(unit, deps):
                    "libs = [\"@...\"] on cargo_deps %s. A program: host_tool and tools = [\"@...\"]. A path it only has to be told: env = {\"%s/NAME\": \"...\"}") % (deps, unit.package),
         "ENOENT PATH": who + " looked for the program {rest}, which is not declared: host_tool(name = \"{rest}\") in WORKSPACE and tools = [\"@{rest}\"] on cargo_deps %s" % deps,
         "ENOENT /w": who + " looked for {path}, which is not there, or which .gitignore leaves out: srcs = [\"//:{rest}\"] on the cargo_package",
+        "ENOENT /w/.git": who + " looked for .git, which is not shown: git = [\"%s\"] on cargo_deps %s" % (unit.package, deps),
         "ENETUNREACH": (who + " wanted to connect to {address}; actions have no network. Fetch the file with http_archive in WORKSPACE, " +
                         "or tell the script not to with env = {\"%s/NAME\": \"...\"} on cargo_deps %s") % (unit.package, deps),
         "EROFS": who + " wanted to write {path}; it may write below OUT_DIR only",

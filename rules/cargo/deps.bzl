@@ -59,6 +59,7 @@ def make_world(ctx):
         vendor = vendor.all,
         config = ctx.actions.place(vendor.config, "/.cargo/config.toml"),
         host = [ctx.actions.host_tree(_HOST)] if ctx.attr.host == "observed" else [],
+        git = {crate: ctx.actions.git_dir() for crate in ctx.attr.git},
         default_tools = [ctx.host_tools] if ctx.host_tools else [],
         tools = _files(ctx.attr.tools),
         libs = _files(ctx.attr.libs),
@@ -244,6 +245,7 @@ and nothing of the workspace's own code.
         ),
         "all_features": attr.bool(doc = "As `cargo --all-features`."),
         "default_features": attr.bool(default = True, doc = "False is `cargo --no-default-features`."),
+        "git": attr.string_list(doc = "Names of the workspace's packages whose build scripts may look at .git; what they read of it is their input."),
         "host": attr.string(
             default = "declared",
             values = ["declared", "observed"],

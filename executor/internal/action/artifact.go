@@ -89,6 +89,10 @@ type Source struct {
 	// file of it is a fact: see source.Fixed.
 	Immutable bool
 
+	// At, where not "", is where in the input root the folder Root is shown as it stands
+	// on this machine, not from a mirror: a history of versions, say. Only as a scope.
+	At string
+
 	// Quiet says that the source is a scope, of which nothing counts until
 	// somebody looked at it.
 	Quiet bool
@@ -100,7 +104,7 @@ type Source struct {
 // Key is equal for sources that are the same content: rules declare a source
 // again for every action that reads it.
 func (s *Source) Key() string {
-	key := fmt.Sprintf("%q %q %t %t", s.Root, s.Path, s.Immutable, s.Quiet)
+	key := fmt.Sprintf("%q %q %t %t %q", s.Root, s.Path, s.Immutable, s.Quiet, s.At)
 	if s.Host != nil {
 		key += fmt.Sprintf(" host %q", s.Host.Paths)
 	}

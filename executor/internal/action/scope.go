@@ -31,6 +31,9 @@ type View interface {
 	// Folders are the absolute paths at and below which it shows something.
 	Folders() []string
 
+	// Real is where on this machine the path p of the root stands.
+	Real(p string) string
+
 	// Entry tells what is at the absolute path p, which links are not followed on
 	// the way to. Where content is not set, a file's digest has only its size; of a
 	// folder nothing else is told. ok is false where there is nothing.

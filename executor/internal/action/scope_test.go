@@ -177,6 +177,8 @@ type view struct {
 
 func (v view) Folders() []string { return []string{"/usr", "/lib"} }
 
+func (v view) Real(p string) string { return p }
+
 func (v view) Entry(p string, content bool) (tree.Entry, bool, error) {
 	if p == v.bad && content {
 		return tree.Entry{}, false, errors.New("cannot be read")

@@ -61,6 +61,7 @@ func (x *actions) methods() map[string]starlarkFunc {
 		},
 		"expand_template": x.expandTemplate,
 		"host_tree":       x.hostTree,
+		"git_dir":         x.gitDir,
 		"place":           x.place,
 		"plan":            x.plan,
 		"run":             x.run,

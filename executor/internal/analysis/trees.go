@@ -137,6 +137,19 @@ func (x *actions) hostTree(_ *starlark.Thread, args starlark.Tuple, kwargs []sta
 	return x.source("/", &action.Source{Host: &action.HostTree{Paths: list}}), nil
 }
 
+// gitDir is ctx.actions.git_dir.
+func (x *actions) gitDir(_ *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if err := starlark.UnpackArgs("git_dir", args, kwargs); err != nil {
+		return nil, err
+	}
+	v, err := x.view()
+	if err != nil {
+		return nil, fmt.Errorf("git_dir: %w", err)
+	}
+	at := action.Workspace + "/.git"
+	return x.source(at, &action.Source{Root: v.Root + "/.git", At: at}), nil
+}
+
 // sourceArtifact returns the one artifact for a source: rules ask for the same
 // tree for every action, and each artifact is looked at once.
 func (a *Analyzer) sourceArtifact(at string, s *action.Source) *action.Artifact {

@@ -37,7 +37,7 @@ func (l *layout) showScopes(b *action.Bound) error {
 			return fmt.Errorf("scope %s: %w", sc.Path, err)
 		}
 		m := sandbox.Mount{Target: sc.Path, Source: dir, Kind: sandbox.Apart, Root: path.Dir(dir)}
-		if _, declared := b.Root.Lookup(sc.Path[1:]); declared || l.spine[sc.Path] {
+		if _, declared := b.Root.Lookup(sc.Path[1:]); declared || l.spine[sc.Path] || around(b, sc) {
 			m.Kind, m.Root = sandbox.Merged, ""
 		}
 		for p := range l.writable {
@@ -141,22 +141,35 @@ func (l *layout) asBefore(b *action.Bound, p, at string, kind fs.FileMode) (bool
 	return h.Digest() == e.File, err
 }
 
+// around reports whether another scope of b stands in sc.
+func around(b *action.Bound, sc *action.BoundScope) bool {
+	for i := range b.Scopes {
+		for _, f := range b.Scopes[i].Folders() {
+			if f != sc.Path && action.Below(f, sc.Path) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // showHost mounts the host's folders. A link among them is a link.
 func (l *layout) showHost(v action.View) error {
 	for _, f := range v.Folders() {
-		info, err := os.Lstat(f)
+		real := v.Real(f)
+		info, err := os.Lstat(real)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return err
 		case info.Mode()&fs.ModeSymlink != 0:
-			text, err := os.Readlink(f)
+			text, err := os.Readlink(real)
 			if err != nil {
 				return err
 			}
 			l.links = append(l.links, sandbox.Symlink{Path: f, Target: text})
 		default:
-			l.mounts = append(l.mounts, sandbox.Mount{Target: f, Source: f, Kind: sandbox.BindRO})
+			l.mounts = append(l.mounts, sandbox.Mount{Target: f, Source: real, Kind: sandbox.BindRO})
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 
 	"gorules/executor/internal/action"
 	"gorules/executor/internal/digest"
@@ -14,7 +15,8 @@ import (
 // before somebody asks.
 type hostView struct {
 	s       *Snapshot // quiet
-	folders []string
+	folders []string  // as the action has them
+	real    string    // what stands at the only one of them; "" where each is at its own path
 }
 
 var _ action.View = (*hostView)(nil)
@@ -22,9 +24,18 @@ var _ action.View = (*hostView)(nil)
 // Folders implements action.View.
 func (v *hostView) Folders() []string { return v.folders }
 
+// Real implements action.View.
+func (v *hostView) Real(p string) string {
+	if v.real == "" {
+		return p
+	}
+	return v.real + strings.TrimPrefix(p, v.folders[0])
+}
+
 // Entry implements action.View. A file that this user may not read is known by its
 // size: actions may not read it either.
 func (v *hostView) Entry(p string, content bool) (e tree.Entry, ok bool, err error) {
+	p = v.Real(p)
 	k, err := v.s.lstat(p)
 	switch {
 	case notExist(err), os.IsPermission(err):
@@ -56,7 +67,7 @@ func (v *hostView) Entry(p string, content bool) (e tree.Entry, ok bool, err err
 
 // Names implements action.View.
 func (v *hostView) Names(p string) ([]tree.Entry, error) {
-	es, err := v.s.ReadDir(p)
+	es, err := v.s.ReadDir(v.Real(p))
 	if err != nil {
 		return nil, err
 	}

@@ -376,7 +376,9 @@ func (s *Snapshot) resolve(src *action.Source) (action.Content, error) {
 	}
 	switch {
 	case src.Host != nil && src.Quiet:
-		return action.Content{View: &hostView{s, src.Host.Paths}}, nil
+		return action.Content{View: &hostView{s, src.Host.Paths, ""}}, nil
+	case src.At != "":
+		return action.Content{View: &hostView{s, []string{src.At}, src.Root}}, nil
 	case src.Host != nil:
 		t, err := s.hostTree(src.Host)
 		return action.Content{Tree: t}, err
