@@ -66,8 +66,9 @@ func (s *Snapshot) query(src *action.Source) (*tree.Tree, error) {
 		if src.Quiet && errors.Is(err, ErrChanged) {
 			err = b.AddFile(f.rel, Unsettled, false)
 		}
-		// What came or went since somebody looked is not there for this command.
-		if err != nil && !(src.Quiet && notExist(err)) {
+		// What came or went since somebody looked is not there for this command, nor what
+		// this user may not read: an action may not either.
+		if err != nil && !(src.Quiet && (notExist(err) || errors.Is(err, fs.ErrPermission))) {
 			return nil, err
 		}
 	}
@@ -149,6 +150,9 @@ var vcs = []string{".git", ".hg", ".svn", ".jj"}
 // tracked is there alone.
 func (w *walker) walk(dir, rel string, ig ignores, out bool) error {
 	es, err := w.s.ReadDir(dir)
+	if w.src.Quiet && rel != "" && errors.Is(err, fs.ErrPermission) {
+		return fs.SkipDir
+	}
 	if err != nil {
 		return err
 	}
@@ -243,7 +247,7 @@ func (w *walker) led() error {
 		}
 		// Whatever is in a folder that was left out whole.
 		in := walker{s: w.s, src: &action.Source{Root: w.src.Root, Path: rel, Tree: &action.TreeQuery{}}}
-		if err := in.walk(abs, "", nil, false); err != nil {
+		if err := in.walk(abs, "", nil, false); err != nil && err != fs.SkipDir {
 			return err
 		}
 		for _, f := range in.files {

@@ -158,6 +158,18 @@ func TestHostView(t *testing.T) {
 	}
 }
 
+// TestUnreadable: what this user may not read is not there, and spoils nothing else.
+func TestUnreadable(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	dir := lay(t, map[string]string{"a": "", "secret": "", "closed/x": ""})
+	must(t, os.Chmod(dir+"/secret", 0))
+	must(t, os.Chmod(dir+"/closed", 0))
+	t.Cleanup(func() { _ = os.Chmod(dir+"/closed", 0o755) })
+	wantList(t, "scope", shownOf(t, snapshot(t), dir), "a")
+}
+
 // TestUnsettled: a file that is written while it is read spoils nothing else.
 func TestUnsettled(t *testing.T) {
 	dir := lay(t, map[string]string{"a": "one", "log": "1"})
