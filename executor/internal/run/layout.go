@@ -287,7 +287,9 @@ func (l *layout) children(t *tree.Tree, p string, in place) error {
 			if file, err = blobs.fetch(l.ctx, e); err != nil {
 				break
 			}
-			if in.disk == "" && over == nil && (in.cow || e.File.Size <= maxMemory) {
+			// In a scope that may be written to a large file is shown all the same: it is
+			// a program more often than something to be changed.
+			if in.disk == "" && over == nil && (in.cow && !l.mirrored(q) || e.File.Size <= maxMemory) {
 				l.files = append(l.files, sandbox.File{Path: q, Source: file, Size: e.File.Size, Exec: e.Executable})
 			} else {
 				l.show(q, file, l.local.store.Blobs())

@@ -207,6 +207,11 @@ func (l *layout) shown(p string) (*tree.Entry, place, error) {
 	return nil, place{}, nil
 }
 
+// mirrored reports whether p is a place of a mirrored scope.
+func (l *layout) mirrored(p string) bool {
+	return slices.ContainsFunc(l.scopes, func(sc action.BoundScope) bool { return sc.View == nil && sc.Holds(p) })
+}
+
 // shownDir reports whether a scope has a folder at p.
 func (l *layout) shownDir(p string) bool {
 	if l.ofHost(p) {
